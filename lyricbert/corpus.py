@@ -1,0 +1,156 @@
+"""Lyrics files of any supported kind -> `Song`s of cleaned sections of lines."""
+
+import csv
+import json
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lyricbert.errors import UserError
+
+LYRICS_COLUMNS = ("lyrics", "lyric", "text")
+SUFFIXES = (".txt", ".json", ".jsonl", ".csv")
+
+_SECTION_HEADER = re.compile(r"^\s*\[[^\[\]]*\]\s*$")
+_GENIUS_PREAMBLE = re.compile(r"^\d+ Contributors?.*?Lyrics")
+_GENIUS_EMBED = re.compile(r"\d*Embed$")
+_GENIUS_PROMPTS = re.compile(r"^You might also like(?=\S|$)|^See .{1,80} LiveGet tickets as low as \$\d+", re.MULTILINE)
+_INVISIBLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+_WORD = re.compile(r"\w")
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song as `prepare` uses it: `sections` of cleaned, non-empty lines."""
+
+    title: str
+    artist: str
+    sections: tuple[tuple[str, ...], ...]
+
+
+def list_files(sources: Iterable[Path]) -> list[Path]:
+    """The lyrics files named by `sources`; a folder stands for every supported file below it, sorted by name."""
+    files = []
+    for source in sources:
+        if source.is_dir():
+            found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+            if not found:
+                raise UserError(f"{source}: no {', '.join(SUFFIXES)} file in this folder; name one that holds lyrics")
+            files.extend(found)
+        elif source.suffix.lower() not in SUFFIXES and source.exists():
+            raise UserError(f"{source}: unknown kind of file; lyrics are read from {', '.join(SUFFIXES)} and folders")
+        elif source.is_file():
+            files.append(source)
+        else:
+            raise UserError(f"{source}: no such file or folder; check the path")
+    return files
+
+
+def read_songs(path: Path, dropped: Counter) -> Iterator[Song]:
+    """Read the songs of one file. What cleaning leaves out is counted by reason in `dropped`."""
+    reader = {".txt": _read_txt, ".json": _read_json, ".jsonl": _read_jsonl, ".csv": _read_csv}[path.suffix.lower()]
+    try:
+        for title, artist, lyrics in reader(path):
+            if not isinstance(lyrics, str) or not lyrics.strip():
+                dropped["songs without lyrics"] += 1
+                continue
+            sections = clean(lyrics, dropped)
+            if sections:
+                yield Song(str(title or ""), str(artist or ""), sections)
+            else:
+                dropped["songs without words"] += 1
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 (byte {error.object[error.start]:#04x}); convert it, e.g. iconv -f latin1 -t utf-8"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def clean(lyrics: str, dropped: Counter) -> tuple[tuple[str, ...], ...]:
+    """Sections of lines: split at blank lines and at `[Headers]`, without what Genius pages add around lyrics."""
+    text = unicodedata.normalize("NFC", lyrics).replace("\r\n", "\n").replace("\r", "\n").strip()
+    without_preamble = _GENIUS_PREAMBLE.sub("", text)
+    dropped["Genius page headers"] += without_preamble != text
+    text = _GENIUS_EMBED.sub("", without_preamble)
+    dropped["Genius 'Embed' footers"] += text != without_preamble
+    # A prompt is glued to the line or header that follows it.
+    text, prompts = _GENIUS_PROMPTS.subn("\n", text)
+    dropped["Genius prompts"] += prompts
+    sections, section = [], []
+    for raw in text.split("\n"):
+        line = " ".join(_INVISIBLE.sub("", raw).split())
+        if _SECTION_HEADER.match(line):
+            dropped["section headers"] += 1
+        elif line and not _WORD.search(line):
+            dropped["lines without words"] += 1
+            continue
+        elif line:
+            section.append(line)
+            continue
+        if section:
+            sections.append(tuple(section))
+            section = []
+    if section:
+        sections.append(tuple(section))
+    return tuple(sections)
+
+
+def _read_txt(path: Path) -> Iterator[tuple[str, str, str]]:
+    yield path.stem, path.parent.name, path.read_text(encoding="utf-8-sig")
+
+
+def _read_json(path: Path) -> Iterator[tuple[object, object, object]]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not JSON ({error.msg}, line {error.lineno}); one object a line is .jsonl") from None
+    songs = list(_find_songs(document))
+    if not songs:
+        raise UserError(f"{path}: no `lyrics` field; each song needs one")
+    yield from songs
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[object, object, object]]:
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                songs = list(_find_songs(json.loads(line)))
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}: line {number} is not JSON ({error.msg}); mend or remove it") from None
+            if not songs:
+                raise UserError(f"{path}: line {number} has no `lyrics` field; each song needs one")
+            yield from songs
+
+
+def _find_songs(node: object) -> Iterator[tuple[object, object, object]]:
+    """Songs in a list, in one object, or in what lyricsgenius saves: `songs` of an artist, `tracks` of an album."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _find_songs(item)
+    elif isinstance(node, dict) and "lyrics" in node:
+        yield node.get("title"), node.get("artist"), node["lyrics"]
+    elif isinstance(node, dict):
+        for container in ("songs", "tracks", "song"):
+            yield from _find_songs(node.get(container))
+
+
+def _read_csv(path: Path) -> Iterator[tuple[object, object, object]]:
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, strict=True)
+        try:
+            columns = {name.strip().lower(): name for name in rows.fieldnames or () if name}
+            lyrics = next((columns[name] for name in LYRICS_COLUMNS if name in columns), None)
+            if lyrics is None:
+                raise UserError(f"{path}: no column named {' or '.join(LYRICS_COLUMNS)}; its columns: {list(columns)}")
+            for row in rows:
+                yield row.get(columns.get("title")), row.get(columns.get("artist")), row[lyrics]
+        except csv.Error as error:
+            raise UserError(f"{path}: not CSV (line {rows.line_num}: {error}); mend that line") from None

@@ -1,0 +1,67 @@
+"""Process group set-up and teardown, reductions, and flags that all ranks agree on."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from lyricbert.errors import UserError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size` processes. Without torchrun there is one, and no process group."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum of `tensor` over all ranks, in place. A CPU tensor does not wait for the GPU."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank."""
+        return bool(self.sum(torch.tensor(int(flag))).item())
+
+    def from_main(self, value: float) -> float:
+        """The first rank's value, on every rank."""
+        return self.sum(torch.tensor(value if self.is_main else 0.0, dtype=torch.float64)).item()
+
+    def barrier(self) -> None:
+        """Wait for every rank."""
+        self.any(False)
+
+
+@contextmanager
+def start_world() -> Iterator[World]:
+    """Join the processes that torchrun started, or be the only one. Leaves the process group on the way out."""
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            raise UserError(
+                f"process {local_rank + 1} of this node has no GPU of its own, there are {torch.cuda.device_count()};"
+                " lower torchrun's --nproc-per-node"
+            )
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+    else:
+        device = torch.device("cpu")
+    if size > 1:
+        # Flags and clocks are CPU tensors on gloo, so that agreeing on them never waits for the GPU.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(rank, size, device)
+    finally:
+        if size > 1:
+            dist.destroy_process_group()

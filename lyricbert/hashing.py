@@ -1,0 +1,35 @@
+"""Stateless randomness: every random choice is a hash of what it is for, so there is no generator state to save.
+
+The same integer operations run on numpy arrays and on torch tensors of any device, and give the same bits.
+Source: the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+"""
+
+import hashlib
+
+_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+_MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
+_MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
+
+
+def derive_key(*parts: int | str) -> int:
+    """A signed 64-bit key from names and numbers, such as `derive_key("mask", seed, epoch)`."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+def hash64(key, values):
+    """Hash int64 `values` under an int64 `key` (int or broadcastable array): int64 array, all 64 bits random."""
+    x = values * _GAMMA + key
+    x = (x ^ _shift_right(x, 30)) * _MULTIPLIER_1
+    x = (x ^ _shift_right(x, 27)) * _MULTIPLIER_2
+    return x ^ _shift_right(x, 31)
+
+
+def top_bits(hashed, bits: int):
+    """The top `bits` (at most 63) of int64 hashes as non-negative int64 numbers below `2**bits`."""
+    return _shift_right(hashed, 64 - bits)
+
+
+def _shift_right(x, bits: int):
+    # int64 shifts keep the sign on both libraries; masking makes the shift a logical one.
+    return (x >> bits) & ((1 << (64 - bits)) - 1)

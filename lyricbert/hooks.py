@@ -1,0 +1,202 @@
+"""What happens at a step boundary: log, stop, evaluate, checkpoint."""
+
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+from tqdm import tqdm
+
+from lyricbert.checkpoint import prune, save_checkpoint
+from lyricbert.config import option
+from lyricbert.loop import Hook, StepResult, Trainer
+from lyricbert.metrics import MetricsWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookConfig:
+    """monitoring and checkpoints"""
+
+    log_every: int = option("steps between two points of the training curves", 10, check="positive")
+    eval_every: int = option("steps between two evaluations (default: at the start and the end)", 0, "non-negative")
+    checkpoint_every: int = option("steps between two checkpoints (0: by the clock)", 0, check="non-negative")
+    checkpoint_minutes: float = option("minutes between two checkpoints", 15.0, check="positive")
+    keep_last: int = option("newest checkpoints to keep; the best is kept besides", 2, check="positive")
+    resume: str = option("auto (from the newest whole checkpoint of --out), none, or a checkpoint directory", "auto")
+
+
+class LogHook(Hook):
+    """Training curves and the progress bar."""
+
+    def __init__(self, writer: MetricsWriter | None, every: int):
+        self._writer = writer
+        self._every = every
+        self._bar: tqdm | None = None
+
+    def start(self, trainer: Trainer) -> None:
+        self._reset()
+        if self._writer is not None:
+            minutes = trainer.config.max_minutes
+            self._bar = tqdm(
+                desc="train",
+                total=trainer.total_steps or round(60 * minutes),
+                initial=trainer.progress.step if minutes is None else int(trainer.progress.seconds),
+                unit="step" if minutes is None else "s",
+                disable=None,
+            )
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        self._sums += torch.tensor(
+            [result.lines, result.real_tokens, result.padded_tokens, result.wait_seconds], dtype=torch.float64
+        )
+        if self._bar is not None:
+            minutes = trainer.config.max_minutes
+            done = trainer.progress.step if minutes is None else min(round(60 * minutes), int(trainer.progress.seconds))
+            self._bar.update(done - self._bar.n)
+        if trainer.progress.step % self._every == 0:
+            self._log(trainer, result)
+
+    def _log(self, trainer: Trainer, result: StepResult) -> None:
+        world = trainer.world
+        loss = (world.sum(result.loss_sum) / result.terms).item()
+        seconds = time.perf_counter() - self._since
+        lines, real, padded, waited = world.sum(self._sums).tolist()
+        self._reset()
+        if self._writer is None:
+            return
+        self._writer.scalars(
+            trainer.progress.step,
+            {
+                "train/loss": loss,
+                "train/perplexity": math.exp(min(loss, 50.0)),
+                "train/lr": result.lr,
+                "train/grad_norm": result.grad_norm.item(),
+                "throughput/tokens_per_s": real / seconds,
+                "throughput/lines_per_s": lines / seconds,
+                "data/real_token_fraction": real / padded,
+                "data/wait_fraction": waited / (seconds * world.size),
+                "memory/peak_gib": _peak_memory(world.device),
+            },
+        )
+        self._bar.set_postfix({"loss": f"{loss:.3f}", "lines/s": f"{lines / seconds:.0f}"}, refresh=False)
+
+    def _reset(self) -> None:
+        self._sums = torch.zeros(4, dtype=torch.float64)
+        self._since = time.perf_counter()
+
+    def finish(self, trainer: Trainer) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class StopHook(Hook):
+    """Ends the run at a step boundary that all ranks agree on, after a signal to any of them.
+
+    The signal handler only sets a flag. A second SIGINT ends the process at once; torchrun passes a terminal's SIGINT
+    on to its processes, so one that follows within a second counts as the same.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+
+    def __init__(self) -> None:
+        self._received: signal.Signals | None = None
+        self._received_at = 0.0
+        self._before: dict[signal.Signals, object] = {}
+
+    def start(self, trainer: Trainer) -> None:
+        self._before = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT == self._received and time.monotonic() - self._received_at > 1:
+            os._exit(130)
+        self._received, self._received_at = signal.Signals(number), time.monotonic()
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        if trainer.world.any(self._received is not None):
+            trainer.stop_signal = self._received.name if self._received else "a signal to another process"
+
+    def finish(self, trainer: Trainer) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class EvalHook(Hook):
+    """Held-out figures before training, every `every` steps (0: never in between) and at the end."""
+
+    def __init__(self, writer: MetricsWriter | None, every: int):
+        self._writer = writer
+        self._every = every
+        self._last = -1
+
+    def start(self, trainer: Trainer) -> None:
+        if trainer.progress.step == 0:
+            self._evaluate(trainer)
+        self._last = trainer.progress.step
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        if self._every and trainer.progress.step % self._every == 0:
+            self._evaluate(trainer)
+
+    def finish(self, trainer: Trainer) -> None:
+        if trainer.stop_signal is None and trainer.progress.step != self._last:
+            self._evaluate(trainer)
+
+    def _evaluate(self, trainer: Trainer) -> None:
+        step, task = trainer.progress.step, trainer.task
+        values = {name: float(value) for name, value in task.evaluate().items()}
+        self._last = step
+        if step > 0 and values[task.best_metric] < trainer.progress.best_loss:
+            trainer.progress.best_step, trainer.progress.best_loss = step, values[task.best_metric]
+        if self._writer is None:
+            return
+        self._writer.scalars(step, values)
+        table = task.table()
+        if table is not None:
+            self._writer.text(step, "eval/fill_in", table)
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        tqdm.write(f"step {step}  {figures}", file=sys.stderr)
+
+
+class CheckpointHook(Hook):
+    """A checkpoint every so many steps or minutes, at each best evaluation, and at the end of the process."""
+
+    def __init__(self, directory: Path, config: HookConfig, identity: dict[str, object]):
+        self._directory = directory
+        self._config = config
+        self._identity = identity
+        self._saved_step = -1
+        self._saved_at = time.monotonic()
+
+    def start(self, trainer: Trainer) -> None:
+        self._saved_step = trainer.progress.step
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        step = trainer.progress.step
+        every = self._config.checkpoint_every
+        due = step % every == 0 if every else time.monotonic() - self._saved_at > 60 * self._config.checkpoint_minutes
+        if due or trainer.progress.best_step == step:
+            self._save(trainer)
+
+    def finish(self, trainer: Trainer) -> None:
+        if trainer.progress.step != self._saved_step:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        # The replicas are the same; nobody has to wait for the first rank's copy.
+        if trainer.world.is_main:
+            save_checkpoint(self._directory, trainer, self._identity)
+            prune(self._directory, self._config.keep_last, trainer.progress.best_step)
+        self._saved_step, self._saved_at = trainer.progress.step, time.monotonic()
+
+
+def _peak_memory(device: torch.device) -> float:
+    """GiB: of GPU memory allocated, or of the process where there is no GPU (Linux counts it in KiB)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,0 +1,287 @@
+"""The training loop that both trainers share: a hand-written DistributedDataParallel loop.
+
+The loss of a step is the sum over the terms of all its micro-batches on all ranks, divided by their number, so that
+4 ranks x 1 micro-batch, 2 x 2 and 1 x 4 train the same steps (as torchtitan's `train_step` does for valid tokens).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lyricbert.batching import Batch, LengthBucketSampler, prefetch
+from lyricbert.config import option
+from lyricbert.distributed import World
+from lyricbert.errors import UserError
+from lyricbert.hashing import derive_key
+from lyricbert.precision import PRECISIONS, autocast, best_precision
+from lyricbert.schedule import DECAYS, learning_rate_factor
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """training"""
+
+    epochs: int = option("length of the run in epochs", 4, check="positive")
+    max_steps: int | None = option("length of the run in steps, instead of --epochs", None, check="positive")
+    max_minutes: float | None = option("length of the run in minutes, instead of --epochs", None, check="positive")
+    lr: float = option("peak learning rate", 5e-5, check="positive")
+    warmup_fraction: float = option("share of the run in which the learning rate rises", 0.06, check="share")
+    decay: str = option("how the learning rate falls to 0 after that", "linear", choices=DECAYS)
+    weight_decay: float = option("AdamW's, not on biases and LayerNorm", 0.01, check="non-negative")
+    clip: float = option("largest norm of the gradient", 1.0, check="positive")
+    tokens_per_batch: int = option("most padded tokens in a micro-batch", 2048, check="positive")
+    global_micro_batches: int = option(
+        "micro-batches in a step, over all processes; a multiple of their number", 4, check="positive"
+    )
+    precision: str | None = option(
+        "of matrix products (default: bf16 where the device has it, else fp32)", None, choices=PRECISIONS
+    )
+    seed: int = option("seed of order, masks and dropout", 0)
+
+    def resolved_precision(self, device: torch.device) -> str:
+        """The precision asked for, or the best that `device` has."""
+        return self.precision or best_precision(device)
+
+
+class Task(Protocol):
+    """What the loop trains: it makes batches, turns them into arguments of its module, evaluates and saves itself.
+
+    `module(*inputs)` is a summed loss, float32 [].
+    """
+
+    module: nn.Module
+    sampler: LengthBucketSampler
+    best_metric: str
+
+    def make_batch(self, indices: np.ndarray) -> Batch:
+        """The padded batch, on the CPU, of the sampler's examples `indices`."""
+
+    def inputs(self, batch: Batch, epoch: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """(arguments of `module`, how many terms its loss sums: int64 []) for a batch on the device."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on the held-out examples, by name. Called on every rank at once."""
+
+    def table(self) -> str | None:
+        """A Markdown table of predictions on fixed examples, if the task has one. Called on the first rank."""
+
+    def save(self, directory: Path) -> None:
+        """Write the trained model as a Hugging Face directory."""
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Parameters that rest during the first `steps` steps, in which the others train at the constant rate `lr`."""
+
+    parameters: Sequence[nn.Parameter] = ()
+    steps: int = 0
+    lr: float = 0.0
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step did on this rank. `loss_sum` and `terms` are those of this rank and of all ranks."""
+
+    loss_sum: torch.Tensor
+    terms: torch.Tensor
+    lr: float
+    grad_norm: torch.Tensor
+    lines: int
+    real_tokens: int
+    padded_tokens: int
+    wait_seconds: float
+
+
+class Hook:
+    """Something that happens at step boundaries. Every rank calls every hook, in the same order."""
+
+    def start(self, trainer: "Trainer") -> None:
+        """Before the first step of this process."""
+
+    def step(self, trainer: "Trainer", result: StepResult) -> None:
+        """After each step; `trainer.step` steps are done."""
+
+    def finish(self, trainer: "Trainer") -> None:
+        """After the last step of this process."""
+
+
+@dataclass
+class Progress:
+    """How far a run is; a checkpoint holds it.
+
+    `seconds`: training time over all its processes. `frozen_seconds`: the part of it in which parameters were frozen.
+    `best_step`, `best_loss`: of the best evaluation so far.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    frozen_seconds: float = 0.0
+    best_step: int = -1
+    best_loss: float = float("inf")
+
+
+class Trainer:
+    """A task in training: model, optimizer and progress."""
+
+    def __init__(self, task: Task, config: LoopConfig, world: World, freeze: Freeze | None = None):
+        if config.max_steps is not None and config.max_minutes is not None:
+            raise UserError("--max-steps and --max-minutes: give one of them")
+        if config.global_micro_batches % world.size:
+            raise UserError(
+                f"--global-micro-batches {config.global_micro_batches}: must be a multiple of the number of processes,"
+                f" {world.size}"
+            )
+        self.task, self.config, self.world = task, config, world
+        self.freeze = freeze or Freeze()
+        if self.total_steps is not None and self.freeze.steps >= self.total_steps:
+            raise UserError(f"--head-warmup-steps {self.freeze.steps}: must be less than the {self.total_steps} steps")
+        self.precision = config.resolved_precision(world.device)
+        self.progress = Progress()
+        self.stop_signal: str | None = None
+        self.optimizer = _make_optimizer(task.module, config)
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.precision == "fp16")
+        self._model: nn.Module = task.module
+        self._started = 0.0
+
+    @property
+    def total_steps(self) -> int | None:
+        """Length of the run in steps; None if it is measured in minutes."""
+        if self.config.max_minutes is not None:
+            return None
+        return self.config.max_steps or self.config.epochs * self.task.sampler.steps_per_epoch
+
+    @property
+    def done(self) -> float:
+        """Share of the run that is over."""
+        if self.total_steps is None:
+            return min(1.0, self.progress.seconds / (60 * self.config.max_minutes))
+        return self.progress.step / self.total_steps
+
+    def train(self, hooks: Sequence[Hook]) -> None:
+        """Run to the end, or to the step boundary at which a hook sets `stop_signal`."""
+        self._started = time.perf_counter() - self.progress.seconds
+        for hook in hooks:
+            hook.start(self)
+        if self.done < 1:
+            self._prepare_model()
+        with closing(prefetch(self._micro_batches())) as batches:
+            while self.done < 1 and self.stop_signal is None:
+                waiting = time.perf_counter()
+                micro_batches = next(batches)
+                result = self._train_step(micro_batches, time.perf_counter() - waiting)
+                for hook in hooks:
+                    hook.step(self, result)
+        for hook in hooks:
+            hook.finish(self)
+
+    def _micro_batches(self) -> Iterator[list[Batch]]:
+        """This rank's micro-batches of every step from the next one on."""
+        for step in count(self.progress.step):
+            indices = self.task.sampler.micro_batches(step, self.world.rank, self.world.size)
+            yield [self.task.make_batch(rows) for rows in indices]
+
+    def _prepare_model(self) -> None:
+        """Freeze or thaw, wrap in DDP, and try the largest batch, so that running out of memory happens at once.
+
+        The trial also makes DDP settle its gradient buckets, which it orders anew after its first backward pass; a
+        resumed run would otherwise add up its first gradients in another order than the run that was left alone.
+        """
+        for parameter in self.freeze.parameters:
+            parameter.requires_grad_(self.progress.step >= self.freeze.steps)
+        self._model = self.task.module
+        if self.world.size > 1:
+            device_ids = [self.world.device] if self.world.device.type == "cuda" else None
+            self._model = DistributedDataParallel(self._model, device_ids=device_ids, gradient_as_bucket_view=True)
+        self._model.train()
+        batch = self.task.make_batch(self.task.sampler.largest())
+        try:
+            inputs, terms = self.task.inputs(batch.to(self.world.device), epoch=0)
+            with autocast(self.world.device, self.precision):
+                loss_sum = self._model(*inputs)
+            (loss_sum / terms).backward()
+        except torch.OutOfMemoryError:
+            raise UserError(
+                f"--tokens-per-batch {self.config.tokens_per_batch}: the largest batch, {tuple(batch.input_ids.shape)},"
+                " does not fit into the GPU's memory; lower it"
+            ) from None
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _train_step(self, micro_batches: list[Batch], wait_seconds: float) -> StepResult:
+        step, world = self.progress.step, self.world
+        if step == self.freeze.steps > 0:
+            self.progress.frozen_seconds = self.progress.seconds
+            self._prepare_model()
+        lr = self._set_learning_rate()
+        epoch = self.task.sampler.epoch_of(step)
+        prepared = [self.task.inputs(batch.to(world.device), epoch) for batch in micro_batches]
+        terms = world.sum(torch.stack([terms for _, terms in prepared]).sum())
+        loss_sum = torch.zeros((), device=world.device)
+        for number, (inputs, _) in enumerate(prepared):
+            # Dropout depends on the micro-batch's place in the step, not on the rank that it runs on.
+            torch.manual_seed(derive_key("dropout", self.config.seed, step, number * world.size + world.rank))
+            is_last = number == len(prepared) - 1
+            with nullcontext() if is_last or world.size == 1 else self._model.no_sync():
+                with autocast(world.device, self.precision):
+                    loss = self._model(*inputs)
+                # DDP averages over the ranks; the loss is a mean over the terms of all of them.
+                self.scaler.scale(loss * world.size / terms).backward()
+            loss_sum += loss.detach()
+        self.scaler.unscale_(self.optimizer)
+        grad_norm = nn.utils.clip_grad_norm_(self.task.module.parameters(), self.config.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._advance()
+        return StepResult(
+            loss_sum=loss_sum,
+            terms=terms,
+            lr=lr,
+            grad_norm=grad_norm,
+            lines=sum(batch.lines for batch in micro_batches),
+            real_tokens=sum(batch.real_tokens for batch in micro_batches),
+            padded_tokens=sum(batch.input_ids.numel() for batch in micro_batches),
+            wait_seconds=wait_seconds,
+        )
+
+    def _advance(self) -> None:
+        self.progress.step += 1
+        seconds = time.perf_counter() - self._started
+        # Where the clock decides when to end, all ranks go by the first one's.
+        self.progress.seconds = seconds if self.config.max_minutes is None else self.world.from_main(seconds)
+
+    def _set_learning_rate(self) -> float:
+        if self.progress.step < self.freeze.steps:
+            lr = self.freeze.lr
+        else:
+            lr = self.config.lr * learning_rate_factor(
+                self._unfrozen_share(), self.config.warmup_fraction, self.config.decay
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _unfrozen_share(self) -> float:
+        """How much of the time that no parameter is frozen is over, at the middle of the step to come."""
+        if self.total_steps is None:
+            limit = 60 * self.config.max_minutes - self.progress.frozen_seconds
+            return (self.progress.seconds - self.progress.frozen_seconds) / max(limit, 1e-9)
+        return (self.progress.step - self.freeze.steps + 0.5) / (self.total_steps - self.freeze.steps)
+
+
+def _make_optimizer(module: nn.Module, config: LoopConfig) -> torch.optim.AdamW:
+    """Fused AdamW. Vectors (biases, LayerNorm) do not decay, matrices do."""
+    parameters = list(module.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, fused=True)

@@ -1,0 +1,93 @@
+"""Second-stage masked-language-model pre-training, as a task for the loop."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lyricbert.batching import Batch, Examples, LengthBucketSampler, make_batch, unit_examples
+from lyricbert.config import option
+from lyricbert.distributed import World
+from lyricbert.evaluate import MaskedLMEvaluator
+from lyricbert.hashing import derive_key, hash64
+from lyricbert.loop import Freeze, LoopConfig
+from lyricbert.masking import MaskingTables, mask_tokens, training_key
+from lyricbert.models import MaskedLM, load_tokenizer_for
+from lyricbert.store import TokenStore
+from lyricbert.tokenizer import vocabulary
+
+_TABLE_LINES = 8
+_TABLE_TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedLMConfig(LoopConfig):
+    """masked language model"""
+
+    unit: str = option("what an example is", "line", choices=("line", "section"))
+    mask_rate: float = option("share of the tokens to predict in training (evaluation: 0.15)", 0.15, check="fraction")
+    masking: str = option("new masks every epoch, or the same", "dynamic", choices=("dynamic", "static"))
+    head_warmup_steps: int = option("steps that train the MLM head alone, first", 0, check="non-negative")
+    head_warmup_lr: float = option("learning rate of those steps", 1e-3, check="positive")
+    eval_examples: int = option("most held-out examples to evaluate on", 10_000, check="positive")
+
+
+class MaskedLMTask:
+    """A masked language model in training on the lines or sections of a store."""
+
+    best_metric = "eval/loss"
+
+    def __init__(self, model: MaskedLM, config: MaskedLMConfig, model_name: str, store: TokenStore, world: World):
+        """`model_name`: where `model` and its tokenizer come from. Raises `UserError` if store and model misfit."""
+        self.module = model.to(world.device)
+        self._config = config
+        self._tokenizer = load_tokenizer_for(model_name, model.bert.config.vocab_size, store)
+        self._vocabulary = vocabulary(self._tokenizer)
+        self._tables = MaskingTables.of(self._vocabulary, world.device)
+        self._examples, validation = unit_examples(store, config.unit, model.bert.config.max_position_embeddings)
+        self.sampler = LengthBucketSampler(
+            self._examples.lengths, config.tokens_per_batch, config.global_micro_batches, config.seed
+        )
+        held_out = sample_examples(validation, config.eval_examples)
+        self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, config.resolved_precision(world.device))
+        self._table_rows = np.arange(min(_TABLE_LINES, len(held_out)))
+
+    @property
+    def freeze(self) -> Freeze:
+        """The encoder rests while the head warms up."""
+        parameters = self.module.encoder_parameters()
+        return Freeze(parameters, self._config.head_warmup_steps, self._config.head_warmup_lr)
+
+    def make_batch(self, indices: np.ndarray) -> Batch:
+        return make_batch(self._examples, indices, self._vocabulary)
+
+    def inputs(self, batch: Batch, epoch: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        key = training_key(self._config.seed, epoch, self._config.masking)
+        inputs, targets = mask_tokens(
+            batch.input_ids, batch.attention_mask, batch.example_ids, self._tables, self._config.mask_rate, key
+        )
+        return (inputs, batch.attention_mask, targets), (targets >= 0).sum()
+
+    def evaluate(self) -> dict[str, float]:
+        loss, masked, correct = self._evaluator.losses(self.module).sum(axis=0)
+        return {"eval/loss": loss / masked, "eval/accuracy": correct / masked}
+
+    def table(self) -> str:
+        rows = [f"| line | gold | top {_TABLE_TOP} |", "|---|---|---|"]
+        for ids, gold, top in self._evaluator.predictions(self.module, self._table_rows, _TABLE_TOP):
+            line = self._tokenizer.decode(ids[1:-1])
+            words = self._tokenizer.convert_ids_to_tokens([gold, *top])
+            rows.append(f"| {line} | {words[0]} | {', '.join(words[1:])} |")
+        return "\n".join(rows)
+
+    def save(self, directory: Path) -> None:
+        self.module.save(directory, self._tokenizer)
+
+
+def sample_examples(examples: Examples, most: int) -> Examples:
+    """At most `most` examples, always the same ones, in their own order."""
+    if len(examples) <= most:
+        return examples
+    by_hash = np.argsort(hash64(derive_key("evaluation sample"), examples.first_line), kind="stable")
+    return examples.take(np.sort(by_hash[:most]))

@@ -1,0 +1,138 @@
+"""The shared model code: the BERT encoder, the masked language model on it, and the sentence encoder on it."""
+
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from lyricbert.errors import UserError
+from lyricbert.masking import IGNORE
+from lyricbert.store import TokenStore
+from lyricbert.tokenizer import LOADING_REMEDY, fingerprint, first_line, load_tokenizer
+
+POOLINGS = ("mean", "cls")
+
+
+class MaskedLM(nn.Module):
+    """A BERT whose MLM head runs on the masked positions only.
+
+    The head is a [hidden, vocabulary] product for every position it runs on; 15 % of them are enough for the loss.
+    """
+
+    def __init__(self, bert: BertForMaskedLM):
+        super().__init__()
+        self.bert = bert
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The cross-entropy summed over the masked positions: float32 []. All arguments int64 [rows, width]."""
+        logits, gold = self.masked_logits(input_ids, attention_mask, targets)
+        return F.cross_entropy(logits.float(), gold, reduction="sum")
+
+    def masked_logits(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logits [masked, vocabulary], original ids int64 [masked]), in the order of the positions in the batch."""
+        hidden = self.bert.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        positions = torch.nonzero(targets.flatten() != IGNORE).squeeze(1)
+        logits = self.bert.cls(hidden.flatten(0, 1).index_select(0, positions))
+        return logits, targets.flatten().index_select(0, positions)
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """All but the head's own; the head's output matrix is the encoder's word embeddings."""
+        return list(self.bert.bert.parameters())
+
+    def save(self, directory: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Write an ordinary Hugging Face directory."""
+        self.bert.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+
+
+class SentenceEncoder(nn.Module):
+    """A BERT encoder and a pooling of its last layer: "mean" over the tokens, or the "cls" token."""
+
+    def __init__(self, bert: BertModel, pooling: str):
+        super().__init__()
+        self.bert = bert
+        self.pooling = pooling
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Embeddings float32 [rows, hidden] of input_ids, attention_mask int64 [rows, width]."""
+        hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        weight = attention_mask.unsqueeze(-1).float()
+        return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+
+    def save(self, directory: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Write a Hugging Face directory that `SentenceTransformer` opens with the right pooling."""
+        self.bert.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+        modules = [
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        ]
+        pooling = {
+            "word_embedding_dimension": self.bert.config.hidden_size,
+            "pooling_mode_cls_token": self.pooling == "cls",
+            "pooling_mode_mean_tokens": self.pooling == "mean",
+        }
+        (directory / "1_Pooling").mkdir(exist_ok=True)
+        for name, content in (
+            ("modules.json", modules),
+            ("1_Pooling/config.json", pooling),
+            ("sentence_bert_config.json", {"max_seq_length": self.bert.config.max_position_embeddings}),
+        ):
+            (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def load_masked_lm(name: str, seed: int = 0) -> tuple[MaskedLM, bool]:
+    """(model, whether it came with an MLM head). A missing head is made fresh, from `seed`."""
+    torch.manual_seed(seed)
+    bert, loading = _load(BertForMaskedLM, name)
+    has_head = not any(key.startswith("cls.") and "decoder" not in key for key in loading["missing_keys"])
+    return MaskedLM(bert), has_head
+
+
+def load_sentence_encoder(name: str, pooling: str) -> SentenceEncoder:
+    """The encoder of a model directory or hub name, with or without an MLM head there."""
+    return SentenceEncoder(_load(BertModel, name, add_pooling_layer=False)[0], pooling)
+
+
+def load_tokenizer_for(model_name: str, config_vocabulary_size: int, store: TokenStore) -> PreTrainedTokenizerFast:
+    """The store's tokenizer, after checking that the model was trained with the same one. Raises `UserError`."""
+    tokenizer = load_tokenizer(model_name)
+    if fingerprint(tokenizer) != store.meta["tokenizer"]["fingerprint"]:
+        raise UserError(
+            f"{store.path}: prepared with the tokenizer {store.meta['tokenizer']['name']}, not that of {model_name};"
+            f" prepare it with --tokenizer {model_name}"
+        )
+    if len(tokenizer) > config_vocabulary_size:
+        raise UserError(
+            f"{model_name}: its tokenizer has {len(tokenizer)} tokens, its weights {config_vocabulary_size};"
+            " the directory mixes two models"
+        )
+    return tokenizer
+
+
+def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(name)
+        if config.model_type != "bert":
+            raise UserError(f"{name}: a model of type {config.model_type}; lyricbert adapts BERT models")
+        model, loading = kind.from_pretrained(
+            name, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
+        )
+    except UserError:
+        raise
+    except Exception as error:  # the hub, the file system and the weights' own parser fail in many ways
+        raise UserError(f"{name}: no BERT model could be loaded ({first_line(error)}); {LOADING_REMEDY}") from None
+    encoder_missing = [key for key in loading["missing_keys"] if "encoder." in key or "embeddings." in key]
+    if encoder_missing or loading["mismatched_keys"]:
+        raise UserError(f"{name}: its weights lack or misfit parts of the encoder; the directory is not a whole model")
+    return model, loading

@@ -1,0 +1,129 @@
+"""The token store: flat memory-mapped arrays of tokens, written once by `prepare` and opened by everything else.
+
+A store is a directory of `meta.json`, `tokenizer/` and these arrays. Lines and sections are two views of them:
+
+    tokens          uint16 or uint32 [tokens], no special tokens
+    line_offsets    int64 [lines + 1] into tokens
+    section_offsets int64 [sections + 1] into lines
+    song_offsets    int64 [songs + 1] into sections
+    song_split      uint8 [songs], 0 training, 1 validation
+    line_first      bool [lines], the first of its duplicates within its split
+    section_first   bool [sections], likewise
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lyricbert.errors import UserError
+
+FORMAT_VERSION = 1
+TRAIN, VALIDATION = 0, 1
+ARRAYS = {
+    "tokens": None,
+    "line_offsets": "int64",
+    "section_offsets": "int64",
+    "song_offsets": "int64",
+    "song_split": "uint8",
+    "line_first": "bool",
+    "section_first": "bool",
+}
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """An opened store. The arrays are those of the module's docstring, memory-mapped and read-only."""
+
+    path: Path
+    meta: dict
+    tokens: np.ndarray
+    line_offsets: np.ndarray
+    section_offsets: np.ndarray
+    song_offsets: np.ndarray
+    song_split: np.ndarray
+    line_first: np.ndarray
+    section_first: np.ndarray
+
+    @property
+    def tokenizer_path(self) -> str:
+        return str(self.path / "tokenizer")
+
+    @property
+    def identity(self) -> str:
+        """A digest of the store's content, wherever it lies."""
+        return hashlib.sha256(json.dumps(self.meta["arrays"], sort_keys=True).encode()).hexdigest()
+
+    def song_of_section(self) -> np.ndarray:
+        """int64 [sections]: the song of each section."""
+        return np.repeat(np.arange(len(self.song_split)), np.diff(self.song_offsets))
+
+    def song_of_line(self) -> np.ndarray:
+        """int64 [lines]: the song of each line."""
+        return np.repeat(self.song_of_section(), np.diff(self.section_offsets))
+
+
+def open_store(path: Path) -> TokenStore:
+    """Open a store for reading. Raises `UserError` if it is missing, truncated or of another format."""
+    meta_path = path / "meta.json"
+    if not meta_path.is_file():
+        raise UserError(f"{path}: not a token store (no meta.json); make one with python -m lyricbert.prepare")
+    try:
+        meta = json.loads(meta_path.read_text(encoding="utf-8"))
+        version, described = meta["format_version"], meta["arrays"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{meta_path}: damaged; prepare the store again") from None
+    if version != FORMAT_VERSION:
+        raise UserError(f"{path}: store format {version}, this program reads {FORMAT_VERSION}; prepare the store again")
+    return TokenStore(path, meta, **{name: _open_array(path / f"{name}.npy", described.get(name)) for name in ARRAYS})
+
+
+def _open_array(path: Path, described: dict | None) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise UserError(f"{path}: missing or damaged; prepare the store again") from None
+    if described is None or list(array.shape) != described["shape"] or str(array.dtype) != described["dtype"]:
+        raise UserError(f"{path}: does not match meta.json; prepare the store again")
+    return array
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A directory under a temporary name that takes the name `path` once the block has ended without an error."""
+    if path.exists():
+        raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}); give another --out") from None
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_arrays(directory: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
+    """Write `arrays` and `meta.json`, which describes each array by shape, dtype and SHA-256."""
+    described = {}
+    for name, kind in ARRAYS.items():
+        array = arrays[name] if kind is None else arrays[name].astype(kind, copy=False)
+        np.save(directory / f"{name}.npy", array, allow_pickle=False)
+        digest = sha256_of(directory / f"{name}.npy")
+        described[name] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}
+    document = {"format_version": FORMAT_VERSION, **meta, "arrays": described}
+    (directory / "meta.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

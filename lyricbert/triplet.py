@@ -1,0 +1,82 @@
+"""Triplet losses and miners, as functions of embeddings.
+
+Every loss is summed over its terms; the caller divides by the number of terms in the whole step.
+"""
+
+import torch
+import torch.nn.functional as F
+
+LOSSES = ("triplet", "batch-hard", "soft-margin")
+DISTANCES = ("cosine", "euclidean")
+
+
+def pairwise_distance(a: torch.Tensor, b: torch.Tensor, distance: str) -> torch.Tensor:
+    """Distances float32 [T] of the rows of a and b, float32 [T, hidden]: "cosine" is 1 - cosine, 0 to 2."""
+    if distance == "cosine":
+        return 1 - F.cosine_similarity(a, b)
+    return F.pairwise_distance(a, b)
+
+
+def distance_matrix(embeddings: torch.Tensor, distance: str) -> torch.Tensor:
+    """Distances float32 [N, N] between all rows of `embeddings`, float32 [N, hidden]."""
+    if distance == "cosine":
+        unit = F.normalize(embeddings)
+        return 1 - unit @ unit.T
+    squared = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist").square()
+    # The square root has no gradient at 0, where a row meets itself.
+    return squared.clamp(min=1e-12).sqrt()
+
+
+def hinge(positive: torch.Tensor, negative: torch.Tensor, margin: float) -> torch.Tensor:
+    """max(0, positive - negative + margin), float32 [T] (Schroff et al., "FaceNet", 2015)."""
+    return F.relu(positive - negative + margin)
+
+
+def soft_margin(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+    """log(1 + exp(positive - negative)), float32 [T] (Hermans et al., "In Defense of the Triplet Loss", 2017)."""
+    return F.softplus(positive - negative)
+
+
+def hardest(distances: torch.Tensor, songs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Batch-hard mining (Hermans et al., 2017): for each anchor the farthest row of its song, the closest of another.
+
+    `distances`: float32 [N, N]. `songs`: int64 [N]. Returns (positive, negative), float32 [A], of the A rows that
+    have both.
+    """
+    same = songs[:, None] == songs[None, :]
+    positives = same & ~torch.eye(len(songs), dtype=torch.bool, device=songs.device)
+    anchors = has_pair(songs)
+    positive = distances.masked_fill(~positives, -torch.inf).amax(dim=1)
+    negative = distances.masked_fill(same, torch.inf).amin(dim=1)
+    return positive[anchors], negative[anchors]
+
+
+def has_pair(songs: torch.Tensor) -> torch.Tensor:
+    """bool [N]: rows with another row of their song and a row of another song. `songs`: int64 [N]."""
+    same = (songs[:, None] == songs[None, :]).sum(dim=1)
+    return (same > 1) & (same < len(songs))
+
+
+def triplet_loss(
+    embeddings: torch.Tensor, songs: torch.Tensor, loss: str, distance: str, margin: float
+) -> torch.Tensor:
+    """The summed loss, float32 [], of T triplets embedded together.
+
+    `embeddings`: float32 [3 * T, hidden], all anchors, then all positives, then all negatives. `songs`: int64 [3 * T].
+    """
+    if loss == "batch-hard":
+        positive, negative = hardest(distance_matrix(embeddings, distance), songs)
+        return hinge(positive, negative, margin).sum()
+    anchor, positive_row, negative_row = embeddings.chunk(3)
+    positive = pairwise_distance(anchor, positive_row, distance)
+    negative = pairwise_distance(anchor, negative_row, distance)
+    if loss == "soft-margin":
+        return soft_margin(positive, negative).sum()
+    return hinge(positive, negative, margin).sum()
+
+
+def count_terms(songs: torch.Tensor, loss: str) -> torch.Tensor:
+    """How many terms `triplet_loss` sums: int64 []. `songs`: int64 [3 * T]."""
+    if loss == "batch-hard":
+        return has_pair(songs).sum()
+    return torch.tensor(len(songs) // 3, device=songs.device)

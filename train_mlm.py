@@ -1,0 +1,40 @@
+"""Second-stage masked-language-model pre-training of a BERT on a token store.
+
+    torchrun --nproc-per-node 4 train_mlm.py --data DATA --model bert-base-uncased --out RUN
+
+The same without torchrun, on one process. A run that was stopped goes on with the same command. The result is
+RUN/model, an ordinary Hugging Face directory; the curves are in RUN/tensorboard and RUN/metrics.jsonl.
+"""
+
+import sys
+from dataclasses import dataclass
+
+from lyricbert.config import parse
+from lyricbert.distributed import start_world
+from lyricbert.errors import run_command
+from lyricbert.mlm_task import MaskedLMConfig, MaskedLMTask
+from lyricbert.models import load_masked_lm
+from lyricbert.run import RunConfig, check_run_directory, train_run
+from lyricbert.store import open_store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(MaskedLMConfig, RunConfig):
+    """train_mlm"""
+
+
+def main() -> None:
+    config = parse(Config, __doc__)
+    check_run_directory(config)
+    store = open_store(config.data)
+    with start_world() as world:
+        model, has_head = load_masked_lm(config.model, config.seed)
+        if not has_head and world.is_main:
+            advice = "" if config.head_warmup_steps else "; --head-warmup-steps N would train it alone first"
+            print(f"{config.model} has no MLM head: a fresh one is trained{advice}", file=sys.stderr)
+        task = MaskedLMTask(model, config, config.model, store, world)
+        train_run(task, config, world, store, task.freeze)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,38 @@
+"""Downstream training of a sentence encoder: sections of a song close together, sections of other songs apart.
+
+    torchrun --nproc-per-node 4 train_triplet.py --data DATA --model RUN/model --out TRIPLET_RUN
+
+The same without torchrun, on one process. A run that was stopped goes on with the same command. The held-out triplet
+loss and accuracy are in TRIPLET_RUN/metrics.jsonl; `SentenceTransformer` opens TRIPLET_RUN/model.
+"""
+
+import sys
+from dataclasses import dataclass
+
+from lyricbert.config import parse
+from lyricbert.distributed import start_world
+from lyricbert.errors import run_command
+from lyricbert.run import RunConfig, check_run_directory, train_run
+from lyricbert.store import open_store
+from lyricbert.triplet_task import TripletConfig, TripletTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(TripletConfig, RunConfig):
+    """train_triplet"""
+
+
+def main() -> None:
+    config = parse(Config, __doc__)
+    check_run_directory(config)
+    store = open_store(config.data)
+    with start_world() as world:
+        task = TripletTask(config, config.model, store, world)
+        too_long = task.training.too_long + task.validation.too_long
+        if too_long and world.is_main:
+            print(f"{too_long} sections left out: a line is over --max-length {config.max_length}", file=sys.stderr)
+        train_run(task, config, world, store)
+
+
+if __name__ == "__main__":
+    run_command(main)
