@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 import types
 import typing
 from pathlib import Path
@@ -13,11 +14,12 @@ T = TypeVar("T")
 
 
 def option(
-    help: str, default: Any = dataclasses.MISSING, choices: tuple = (), check: str = "", metavar: str = ""
+    help: str, default: Any = dataclasses.MISSING, *, choices: tuple = (), check: str = "", metavar: str = ""
 ) -> Any:
     """A dataclass field that is also a flag. `check` names the range of a number: see `RANGES`.
 
-    A flag without a default must be given. `metavar` makes it a positional argument.
+    A flag without a default must be given; one of type tuple may be given several times. `metavar` makes it a
+    positional argument.
     """
     metadata = {"help": help, "choices": choices, "check": check, "metavar": metavar}
     return dataclasses.field(default=default, metadata=metadata)
@@ -41,7 +43,13 @@ def parse(config: type[T], description: str, arguments: list[str] | None = None)
 
     A field that a subclass declares again, with another default, stays in the group of the base.
     """
-    parser = _Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    parser = _Parser(
+        prog=f"python -m {module.name}" if module else None,
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     hints = typing.get_type_hints(config)
     fields = {field.name: field for field in dataclasses.fields(config)}
     ungrouped = set(fields)
@@ -78,6 +86,8 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
     if metadata["metavar"]:
         group.add_argument(field.name, type=kind, metavar=metadata["metavar"], nargs="+" if many else None, **options)
         return
+    if many:
+        options["action"] = "append"
     if kind is bool:
         group.add_argument(_flag(field.name), action="store_true", **options)
         return

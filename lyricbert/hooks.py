@@ -24,7 +24,9 @@ class HookConfig:
     """monitoring and checkpoints"""
 
     log_every: int = option("steps between two points of the training curves", 10, check="positive")
-    eval_every: int = option("steps between two evaluations (default: at the start and the end)", 0, "non-negative")
+    eval_every: int = option(
+        "steps between two evaluations (0: only at the start and the end)", 0, check="non-negative"
+    )
     checkpoint_every: int = option("steps between two checkpoints (0: by the clock)", 0, check="non-negative")
     checkpoint_minutes: float = option("minutes between two checkpoints", 15.0, check="positive")
     keep_last: int = option("newest checkpoints to keep; the best is kept besides", 2, check="positive")

@@ -19,12 +19,17 @@ from lyricbert.store import TokenStore, new_directory
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(LoopConfig, HookConfig):
+class PathConfig:
     """what to train, and where"""
 
     data: Path = option("the token store that lyricbert.prepare made")
     model: str = option("the BERT to start from: a directory or a hub name")
     out: Path = option("the run's directory; a run found there goes on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(HookConfig, LoopConfig, PathConfig):
+    """run"""
 
 
 # Settings that change what is watched and kept, but not the weights.

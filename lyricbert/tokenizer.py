@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -33,6 +34,7 @@ class Vocabulary:
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a model directory or hub name, without truncation or padding of its own."""
+    check_name(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
     except Exception as error:  # the hub, the file system and the tokenizer's own parser fail in many ways
@@ -45,6 +47,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
+
+
+def check_name(name: str) -> None:
+    """Raise `UserError` for a path that is no directory, rather than look for it on the hub."""
+    if not Path(name).is_dir() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):
+        raise UserError(f"{name}: no such directory; {LOADING_REMEDY}")
 
 
 LOADING_REMEDY = "give a directory that holds the model, or a hub name where the hub can be reached"

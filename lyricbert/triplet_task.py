@@ -26,7 +26,9 @@ class TripletConfig(LoopConfig):
 
     epochs: int = option("length of the run in epochs", 2, check="positive")
     tokens_per_batch: int = option("most padded tokens in a micro-batch", 1024, check="positive")
-    loss: str = option("on the given triplets, on the hardest of the batch, or without a margin", "triplet", LOSSES)
+    loss: str = option(
+        "hinge on the given triplets, hinge on the hardest of a batch, or softplus", "triplet", choices=LOSSES
+    )
     margin: float = option("how much closer the positive should be than the negative", 0.5, check="positive")
     distance: str = option("between embeddings", "cosine", choices=DISTANCES)
     pooling: str = option("of a section's tokens to an embedding", "mean", choices=POOLINGS)
