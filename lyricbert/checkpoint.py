@@ -11,6 +11,7 @@ A checkpoint is made under a temporary name, synced to the disk and renamed: it 
 
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -96,7 +97,10 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
     with torch.no_grad():
         for name, parameter in trainer.task.module.named_parameters():
             parameter.copy_(saved[name])
-    tensors = torch.load(checkpoint / "optimizer.pt", map_location=trainer.world.device, weights_only=True)
+    try:
+        tensors = torch.load(checkpoint / "optimizer.pt", map_location=trainer.world.device, weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"{checkpoint / 'optimizer.pt'}: holds more than tensors; remove this checkpoint") from None
     trainer.optimizer.load_state_dict(tensors["optimizer"])
     trainer.scaler.load_state_dict(tensors["scaler"])
     trainer.progress = Progress(**state["progress"])

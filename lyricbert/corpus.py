@@ -18,7 +18,8 @@ SUFFIXES = (".txt", ".json", ".jsonl", ".csv")
 _SECTION_HEADER = re.compile(r"^\s*\[[^\[\]]*\]\s*$")
 _GENIUS_PREAMBLE = re.compile(r"^\d+ Contributors?.*?Lyrics")
 _GENIUS_EMBED = re.compile(r"\d*Embed$")
-_GENIUS_PROMPTS = re.compile(r"^You might also like(?=\S|$)|^See .{1,80} LiveGet tickets as low as \$\d+", re.MULTILINE)
+_GENIUS_TICKETS = r"See .{1,80} LiveGet tickets as low as \$\d+"
+_GENIUS_PROMPTS = re.compile(rf"^(?:{_GENIUS_TICKETS})?You might also like(?=\S|$)|^{_GENIUS_TICKETS}", re.MULTILINE)
 _INVISIBLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 _WORD = re.compile(r"\w")
 

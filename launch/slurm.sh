@@ -1,0 +1,39 @@
+# Sourced by mlm.sbatch and triplet.sbatch: starts $1 with torchrun on every node of the job, and requeues the job if
+# SLURM warns that its time is running out.
+
+# Interpreter; the same path on every node.
+PYTHON=${PYTHON:-$([ -x "$REPO/.venv/bin/python" ] && echo "$REPO/.venv/bin/python" || echo python3)}
+# Processes on each node, one a GPU.
+GPUS=${GPUS:-4}
+# Where the processes find each other: the job's first node, and a port that depends on the job.
+MASTER=${MASTER:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}
+PORT=${PORT:-$((20000 + SLURM_JOB_ID % 20000))}
+# Seconds that a stopped run has to save its checkpoint before it is killed; less than --signal's.
+SAVE_SECONDS=${SAVE_SECONDS:-150}
+# CPU threads of each process.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+# start OUT SCRIPT ARGUMENT...
+start() {
+    local out=$1 script=$2 warned=no status=0
+    shift 2
+    echo "job $SLURM_JOB_ID: $SLURM_NNODES nodes x $GPUS processes, restart ${SLURM_RESTART_COUNT:-0}"
+    srun --kill-on-bad-exit=1 "$PYTHON" -m torch.distributed.run \
+        --nnodes "$SLURM_NNODES" --nproc-per-node "$GPUS" \
+        --rdzv-backend c10d --rdzv-endpoint "$MASTER:$PORT" --rdzv-id "$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}" \
+        --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2 --shutdown-timeout "$SAVE_SECONDS" \
+        "$REPO/$script" "$@" &
+    local srun=$!
+    # srun passes the signal on to torchrun, torchrun to its processes, which save and end.
+    trap 'warned=yes; kill -USR2 "$srun"' USR2
+    wait "$srun" || status=$?
+    while kill -0 "$srun" 2>/dev/null; do # the trap ended the wait, not srun
+        wait "$srun" || status=$?
+    done
+    if [ "$warned" = yes ] && [ ! -d "$out/model" ]; then
+        echo "job $SLURM_JOB_ID: out of time, requeued"
+        scontrol requeue "$SLURM_JOB_ID"
+        exit 0
+    fi
+    exit "$status"
+}

@@ -1,0 +1,155 @@
+"""Shared material: made-up songs, a tiny BERT and its tokenizer made on the spot, and a store prepared from them."""
+
+import json
+import os
+import random
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
+
+from lyricbert import prepare
+from lyricbert.distributed import World
+from lyricbert.store import open_store
+
+# Commands that the tests start must not look for the hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).parent.parent
+
+WORDS = """
+night light moon rain road home river fire cold gold heart start dance glass blue silver city window train morning
+summer winter shadow dream stone ocean bridge letter whisper thunder garden mirror candle velvet i you we they my your
+the a on in under over through with without never always again tonight slowly run fall burn hold call wait leave stay
+turn break sing cry
+"""
+
+
+WORD_LIST = WORDS.split()
+
+
+def make_songs(count: int, seed: int) -> list[dict[str, str]]:
+    """Made-up songs of three to five sections; some share a line, some repeat a chorus."""
+    source = random.Random(seed)
+
+    def line() -> str:
+        return " ".join(source.choices(WORD_LIST, k=source.randint(2, 9))).capitalize() + source.choice(["", ",", "!"])
+
+    shared = [line() for _ in range(3)]
+    songs = []
+    for number in range(count):
+        sections = [[line() for _ in range(source.randint(2, 5))] for _ in range(source.randint(3, 5))]
+        sections[0][0] = shared[number % 3]
+        sections.append(sections[1])
+        lyrics = "\n\n".join("\n".join(section) for section in sections)
+        songs.append({"title": f"Song {number}", "artist": "The Tests", "lyrics": lyrics})
+    return songs
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="session")
+def songs_file(work: Path) -> Path:
+    path = work / "songs.jsonl"
+    path.write_text("".join(json.dumps(song) + "\n" for song in make_songs(60, seed=1)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer(work: Path) -> BertTokenizer:
+    letters = list(string.ascii_lowercase)
+    tokens = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *WORD_LIST,
+        "!",
+        ",",
+        "'",
+        *letters,
+        *(f"##{x}" for x in letters),
+    ]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    return BertTokenizer(vocab=vocabulary, model_max_length=64)
+
+
+def _config(tokenizer: BertTokenizer, **changes: object) -> BertConfig:
+    settings = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+    }
+    return BertConfig(**{**settings, **changes})
+
+
+@pytest.fixture(scope="session")
+def model_dir(work: Path, tokenizer: BertTokenizer) -> Path:
+    """A tiny BERT with an MLM head."""
+    torch.manual_seed(0)
+    BertForMaskedLM(_config(tokenizer)).save_pretrained(work / "model")
+    tokenizer.save_pretrained(work / "model")
+    return work / "model"
+
+
+@pytest.fixture(scope="session")
+def encoder_dir(work: Path, tokenizer: BertTokenizer) -> Path:
+    """A tiny BERT without an MLM head."""
+    torch.manual_seed(1)
+    BertModel(_config(tokenizer)).save_pretrained(work / "encoder")
+    tokenizer.save_pretrained(work / "encoder")
+    return work / "encoder"
+
+
+@pytest.fixture(scope="session")
+def store_dir(work: Path, songs_file: Path, model_dir: Path) -> Path:
+    call(prepare.main, songs_file, "--out", work / "store", "--tokenizer", model_dir, "--val-fraction", 0.2)
+    return work / "store"
+
+
+@pytest.fixture
+def store(store_dir: Path):
+    return open_store(store_dir)
+
+
+@pytest.fixture
+def world() -> World:
+    return World(rank=0, size=1, device=torch.device("cpu"))
+
+
+def call(main, *arguments: object) -> None:
+    """Run a command's `main` in this process, with these arguments."""
+    before = sys.argv
+    sys.argv = ["command", *map(str, arguments)]
+    try:
+        main()
+    finally:
+        sys.argv = before
+
+
+def torchrun(processes: int, script: str, *arguments: object, **options: object) -> subprocess.Popen:
+    """Start a script of the repository under torchrun, its output in pipes."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+    command = [*launch, ROOT / script, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [str(part) for part in command], stderr=subprocess.PIPE, text=True, env=environment, **options
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    """Wait for a started command, which must succeed. Returns its standard error."""
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    return errors

@@ -1,0 +1,96 @@
+import json
+
+import pytest
+import torch
+from conftest import call
+
+from lyricbert import fill
+from lyricbert.errors import UserError
+from lyricbert.models import load_masked_lm
+
+
+@pytest.fixture(scope="module")
+def moon_dir(work, model_dir, tokenizer):
+    """A model that fills every blank with "moon"."""
+    model, _ = load_masked_lm(str(model_dir))
+    with torch.no_grad():
+        model.bert.cls.predictions.bias[tokenizer.convert_tokens_to_ids("moon")] += 100
+    model.save(work / "moon", tokenizer)
+    return work / "moon"
+
+
+def output(capsys, *arguments):
+    call(fill.main, *arguments)
+    return capsys.readouterr().out
+
+
+def test_two_models_side_by_side(capsys, model_dir, moon_dir):
+    result = json.loads(
+        output(capsys, "rain on the [MASK]", "--model", model_dir, "--model", moon_dir, "--gold", "moon", "--json")
+    )
+    plain, moon = result["models"]
+    assert moon["predictions"][0]["token"] == "moon"
+    assert moon["gold"]["rank"] == 1
+    assert moon["gold"]["probability"] == pytest.approx(1)
+    assert len(plain["predictions"]) == 10
+    probabilities = [entry["probability"] for entry in plain["predictions"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_the_rank_beyond_the_top(capsys, moon_dir, tokenizer):
+    full = json.loads(output(capsys, "the [MASK]", "--model", moon_dir, "--top", len(tokenizer), "--json"))
+    order = [entry["token"] for entry in full["models"][0]["predictions"]]
+    word = next(token for token in reversed(order) if len(token) > 2 and token.isalpha())
+    found = json.loads(output(capsys, "the [MASK]", "--model", moon_dir, "--top", 3, "--gold", word, "--json"))
+    assert found["models"][0]["gold"]["rank"] == order.index(word) + 1 > 3
+    assert sum(entry["probability"] for entry in full["models"][0]["predictions"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_table_shows_models_words_and_ranks(capsys, model_dir, moon_dir):
+    shown = output(
+        capsys, "rain on the [MASK]", "--model", model_dir, "--model", moon_dir, "--gold", "moon", "--top", 4
+    )
+    lines = shown.splitlines()
+    assert lines[0] == "rain on the [MASK]"
+    assert [line.split()[0] for line in lines[2:6]] == ["1", "2", "3", "4"]
+    assert "moon  1.0000" in lines[2]
+    assert "rank 1 " in lines[-1]
+
+
+def test_every_word_in_turn(capsys, model_dir, moon_dir):
+    line = "Moon, rain and the moon"  # "and" is three pieces in this vocabulary
+    result = json.loads(output(capsys, line, "--model", model_dir, "--model", moon_dir, "--mask-each", "--json"))
+    assert [word["word"] for word in result["words"]] == ["Moon", "rain", "and", "the", "moon"]
+    assert [word["pieces"] for word in result["words"]] == [1, 1, 3, 1, 1]
+    assert result["words"][2]["models"] == [None, None]
+    assert [result["words"][n]["models"][1]["rank"] for n in (0, 4)] == [1, 1]
+    alone = json.loads(output(capsys, "Moon, [MASK] and the moon", "--model", model_dir, "--gold", "rain", "--json"))
+    rain = result["words"][1]["models"][0]
+    assert rain["rank"] == alone["models"][0]["gold"]["rank"]
+    assert rain["probability"] == pytest.approx(alone["models"][0]["gold"]["probability"], rel=1e-4)
+    shown = output(capsys, line, "--model", model_dir, "--mask-each")
+    assert "3 pieces, not ranked" in shown
+
+
+def test_a_fresh_head_is_said(capsys, encoder_dir):
+    call(fill.main, "the [MASK]", "--model", encoder_dir)
+    assert f"{encoder_dir} has no MLM head" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("no blank",), "0 times"),
+        (("[MASK] and [MASK]",), "2 times"),
+        (("[MASK]", "--gold", "and"), "3 pieces"),
+        (("[MASK]", "--gold", "☂"), "not in the vocabulary"),
+        (("a [MASK]", "--mask-each"), "without"),
+        (("!,", "--mask-each"), "no word"),
+        (("a", "--mask-each", "--gold", "moon"), "--gold goes with"),
+        (("rain " * 70 + "[MASK]",), "takes 64"),
+        (("[MASK]", "--top", "0"), "--top 0"),
+    ],
+)
+def test_bad_input(model_dir, arguments, complaint):
+    with pytest.raises(UserError, match=complaint.replace("[", r"\[")):
+        call(fill.main, *arguments, "--model", model_dir)

@@ -1,0 +1,237 @@
+"""The trainers as a user starts them: any number of processes, stopped and resumed, watched in TensorBoard."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, call, finish, torchrun
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import train_mlm
+import train_triplet
+from lyricbert.errors import UserError
+from lyricbert.metrics import read_metrics
+
+STEPS = 300
+SETTINGS = (
+    *("--tokens-per-batch", 128, "--lr", 1e-3, "--precision", "fp32", "--seed", 3, "--log-every", 1),
+    *("--eval-every", 80, "--checkpoint-every", 100, "--keep-last", 9),
+)
+
+
+def mlm_arguments(store_dir: Path, model_dir: Path, out: Path, *more: object) -> list[object]:
+    return ["--data", store_dir, "--model", model_dir, "--out", out, *SETTINGS, *more]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "model.safetensors")
+
+
+def curve(run: Path, name: str = "train/loss") -> dict[int, float]:
+    return {record["step"]: record[name] for record in read_metrics(run / "metrics.jsonl") if name in record}
+
+
+def assert_same_run(run: Path, other: Path) -> None:
+    """Bit for bit: weights, optimizer, and the loss of every step."""
+    assert curve(run) == curve(other)
+    assert curve(run, "eval/loss") == curve(other, "eval/loss")
+    ours, theirs = weights(run), weights(other)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    last = f"checkpoints/step-{STEPS:08d}/optimizer.pt"
+    ours, theirs = (torch.load(path / last, weights_only=True)["optimizer"]["state"] for path in (run, other))
+    for number, moments in theirs.items():
+        assert all(torch.equal(ours[number][name], value) for name, value in moments.items())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(work, store_dir, model_dir) -> Path:
+    """A run of two processes that nothing stopped."""
+    out = work / "undisturbed"
+    finish(torchrun(2, "train_mlm.py", *mlm_arguments(store_dir, model_dir, out, "--max-steps", STEPS)))
+    return out
+
+
+@pytest.fixture(scope="module")
+def alone(work, store_dir, model_dir) -> Path:
+    """The first steps of the same training in one process, without torchrun."""
+    out = work / "alone"
+    call(train_mlm.main, *mlm_arguments(store_dir, model_dir, out, "--max-steps", 20))
+    return out
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_any_number_of_processes_trains_the_same(alone, tmp_path, store_dir, model_dir, processes):
+    arguments = mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-steps", 20)
+    finish(torchrun(processes, "train_mlm.py", *arguments))
+    for name in ("train/loss", "train/grad_norm", "train/lr", "eval/loss"):
+        ours, theirs = curve(tmp_path / "run", name), curve(alone, name)
+        assert ours.keys() == theirs.keys()
+        assert ours == pytest.approx(theirs, rel=2e-4), name
+    ours, theirs = weights(tmp_path / "run"), weights(alone)
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
+
+
+def test_training_lowers_the_held_out_loss(undisturbed):
+    losses = curve(undisturbed, "eval/loss")
+    assert list(losses) == [0, 80, 160, 240, STEPS]
+    assert losses[STEPS] < losses[0] - 0.3
+
+
+def test_going_on_from_the_middle_of_an_epoch_is_the_same_run(undisturbed, tmp_path, store_dir, model_dir):
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    shutil.rmtree(run / "model")
+    for checkpoint in (run / "checkpoints").iterdir():
+        if int(checkpoint.name.removeprefix("step-")) > 100:
+            shutil.rmtree(checkpoint)
+    errors = finish(torchrun(2, "train_mlm.py", *mlm_arguments(store_dir, model_dir, run, "--max-steps", STEPS)))
+    assert "step-00000100" in errors
+    assert_same_run(run, undisturbed)
+
+
+def test_a_signal_saves_and_the_same_command_goes_on(undisturbed, tmp_path, store_dir, model_dir):
+    run = tmp_path / "run"
+    arguments = mlm_arguments(store_dir, model_dir, run, "--max-steps", STEPS)
+    process = torchrun(2, "train_mlm.py", *arguments)
+    wait_for_step(run, 20, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert "stopped by" in errors
+    assert "run the same command to go on" in errors
+    assert not (run / "model").exists()
+    stopped_at = max(int(path.name[5:]) for path in (run / "checkpoints").iterdir())
+    assert 20 <= stopped_at < STEPS
+    assert f"step-{stopped_at:08d}" in finish(torchrun(2, "train_mlm.py", *arguments))
+    assert_same_run(run, undisturbed)
+    # One directory, and each step once on the curve.
+    board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    assert [event.step for event in board.Scalars("train/loss")] == list(range(1, STEPS + 1))
+    assert [event.step for event in board.Scalars("eval/loss")] == [0, 80, 160, 240, STEPS]
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGINT])
+def test_a_signal_ends_a_single_process_with_status_0(tmp_path, store_dir, model_dir, number):
+    arguments = mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-steps", 100_000)
+    command = [sys.executable, ROOT / "train_mlm.py", *arguments]
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
+    wait_for_step(tmp_path / "run", 3, process)
+    process.send_signal(number)
+    assert f"stopped by {number.name}" in finish(process)
+    assert len(list((tmp_path / "run/checkpoints").iterdir())) >= 1
+
+
+def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while max(curve(run), default=0) < step:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_finished_run_stays_finished(alone, store_dir, model_dir, capfd):
+    before = {path: path.stat().st_mtime_ns for path in (alone / "model").iterdir()}
+    call(train_mlm.main, *mlm_arguments(store_dir, model_dir, alone, "--max-steps", 20))
+    assert "finished at step 20" in capfd.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in (alone / "model").iterdir()}
+    assert list(curve(alone)) == list(range(1, 21))
+
+
+def test_everything_is_monitored(undisturbed):
+    board = EventAccumulator(str(undisturbed / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    tags = board.Tags()
+    names = {
+        *("train/loss", "train/perplexity", "train/lr", "train/grad_norm", "memory/peak_gib"),
+        *("throughput/tokens_per_s", "throughput/lines_per_s", "data/real_token_fraction", "data/wait_fraction"),
+        *("eval/loss", "eval/accuracy"),
+    }
+    assert names == set(tags["scalars"])
+    assert "eval/fill_in/text_summary" in tags["tensors"]
+    assert "_hparams_/experiment" in board.summary_metadata
+    table = board.Tensors("eval/fill_in/text_summary")[-1].tensor_proto.string_val[0].decode()
+    assert table.count("[MASK]") == 8
+    for name in names:
+        scalars = {event.step: event.value for event in board.Scalars(name)}
+        assert scalars == pytest.approx(curve(undisturbed, name))
+    fractions = curve(undisturbed, "data/real_token_fraction").values()
+    assert all(0.5 < fraction <= 1 for fraction in fractions)
+    assert all(0 <= fraction <= 1 for fraction in curve(undisturbed, "data/wait_fraction").values())
+    config = json.loads((undisturbed / "config.json").read_text())
+    assert (config["world_size"], config["seed"], config["precision"]) == (2, 3, "fp32")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_trains_on(tmp_path, store_dir, model_dir, precision):
+    arguments = mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-steps", 40)
+    call(train_mlm.main, *arguments, "--precision", precision)
+    losses = curve(tmp_path / "run", "eval/loss")
+    assert losses[40] < losses[0] - 0.05
+
+
+@pytest.mark.parametrize("masking", ["dynamic", "static"])
+def test_sections_and_both_ways_of_masking(tmp_path, store_dir, model_dir, masking):
+    arguments = mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-steps", 20)
+    call(train_mlm.main, *arguments, "--unit", "section", "--masking", masking, "--mask-rate", 0.3)
+    assert curve(tmp_path / "run", "eval/loss")[20] < curve(tmp_path / "run", "eval/loss")[0]
+
+
+def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
+    arguments = mlm_arguments(store_dir, encoder_dir, tmp_path / "run", "--max-steps", 6, "--checkpoint-every", 3)
+    call(train_mlm.main, *arguments, "--head-warmup-steps", 3)
+    assert f"{encoder_dir} has no MLM head" in capfd.readouterr().err
+    before = load_file(encoder_dir / "model.safetensors")
+    warm, end = (load_file(tmp_path / f"run/checkpoints/step-{n:08d}/model.safetensors") for n in (3, 6))
+    encoder = [name for name in warm if name.startswith("bert.bert.")]
+    assert len(encoder) > 30
+    for name in encoder:
+        assert torch.equal(warm[name], before[name.removeprefix("bert.bert.")])
+    for name in ("bert.bert.embeddings.word_embeddings.weight", "bert.cls.predictions.bias"):
+        assert not torch.equal(end[name], warm[name])
+    assert warm["bert.cls.predictions.bias"].abs().max() > 0
+    assert set(curve(tmp_path / "run", "train/lr").values()) >= {1e-3}
+
+
+def test_a_run_in_minutes_ends_in_time(tmp_path, store_dir, model_dir):
+    started = time.monotonic()
+    call(train_mlm.main, *mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-minutes", 0.05))
+    assert 3 <= time.monotonic() - started < 60
+    rates = list(curve(tmp_path / "run", "train/lr").values())
+    assert rates[-1] < 0.1 * max(rates)
+    assert (tmp_path / "run/model").is_dir()
+
+
+def test_triplets_under_torchrun(tmp_path, store_dir, model_dir):
+    out = tmp_path / "run"
+    arguments = ["--data", store_dir, "--model", model_dir, "--out", out, "--epochs", 6, "--lr", 1e-3, "--log-every", 1]
+    finish(torchrun(2, "train_triplet.py", *arguments, "--tokens-per-batch", 512, "--max-length", 64))
+    losses = curve(out, "eval/triplet_loss")
+    steps = max(losses)
+    assert losses[steps] < losses[0]
+    for name in ("triplet_accuracy", "positive_distance", "negative_distance", "active_triplets"):
+        assert set(curve(out, f"eval/{name}")) == {0, steps}
+    assert 0 < curve(out, "eval/active_triplets")[0] <= 1
+    assert (out / "model/1_Pooling/config.json").is_file()
+
+
+@pytest.mark.parametrize("loss", ["batch-hard", "soft-margin"])
+def test_the_other_triplet_losses(tmp_path, store_dir, model_dir, loss):
+    arguments = ["--data", store_dir, "--model", model_dir, "--out", tmp_path / "run", "--max-steps", 30, "--lr", 1e-3]
+    call(train_triplet.main, *arguments, "--loss", loss, "--distance", "euclidean", "--pooling", "cls")
+    accuracy = curve(tmp_path / "run", "eval/triplet_accuracy")
+    assert accuracy.keys() == {0, 30}
+    distance = curve(tmp_path / "run", "eval/positive_distance")
+    assert distance[30] != distance[0]
+
+
+def test_a_checkpoint_of_another_run_is_refused(alone, store_dir, model_dir):
+    with pytest.raises(UserError, match="saved with seed 3, this run has 4"):
+        call(train_mlm.main, *mlm_arguments(store_dir, model_dir, alone, "--max-steps", 20, "--seed", 4))
+    with pytest.raises(UserError, match="--resume none would overwrite"):
+        call(train_mlm.main, *mlm_arguments(store_dir, model_dir, alone, "--max-steps", 20, "--resume", "none"))
