@@ -80,6 +80,8 @@ def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[
     """Everything that report.json holds."""
     figures: dict[str, dict[str, SongSums]] = {}
     notes = []
+    for name in (config.base, config.adapted):  # a mistake shows now, not after the first model's trainings
+        load_tokenizer_for(name, load_masked_lm(name)[0].bert.config.vocab_size, store)
     for side, name in (("base", config.base), ("adapted", config.adapted)):
         _say(f"{side}: masked-language-model figures of {name}")
         figures[side], has_head = masked_lm_figures(name, config, store, world)

@@ -56,9 +56,10 @@ class Filler:
 
     def predictions(self, logits: torch.Tensor, top: int) -> list[dict[str, object]]:
         """The `top` best tokens of logits float32 [vocabulary], with their probabilities."""
-        best = logits.softmax(dim=0).topk(min(top, len(logits)))
-        tokens = self.tokenizer.convert_ids_to_tokens(best.indices.tolist())
-        return [{"token": t, "probability": p} for t, p in zip(tokens, best.values.tolist(), strict=True)]
+        best = logits.topk(min(top, len(logits))).indices
+        tokens = self.tokenizer.convert_ids_to_tokens(best.tolist())
+        probabilities = logits.softmax(dim=0)[best].tolist()
+        return [{"token": t, "probability": p} for t, p in zip(tokens, probabilities, strict=True)]
 
     def gold(self, logits: torch.Tensor, token: int) -> dict[str, object]:
         """The rank from 1 and the probability of the token id `token` in logits float32 [vocabulary]."""

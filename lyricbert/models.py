@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
 
 from lyricbert.errors import UserError
 from lyricbert.masking import IGNORE
 from lyricbert.store import TokenStore
-from lyricbert.tokenizer import LOADING_REMEDY, check_name, fingerprint, first_line, load_tokenizer
+from lyricbert.tokenizer import LOADING_REMEDY, fingerprint, first_line, load_tokenizer, prepare_loading
 
 POOLINGS = ("mean", "cls")
 
@@ -119,9 +118,7 @@ def load_tokenizer_for(model_name: str, config_vocabulary_size: int, store: Toke
 
 
 def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
-    check_name(name)
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    prepare_loading(name)
     try:
         config = AutoConfig.from_pretrained(name)
         if config.model_type != "bert":

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from huggingface_hub.utils import logging as hub_logging
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 from lyricbert.errors import UserError
 
@@ -34,7 +36,7 @@ class Vocabulary:
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a model directory or hub name, without truncation or padding of its own."""
-    check_name(name)
+    prepare_loading(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
     except Exception as error:  # the hub, the file system and the tokenizer's own parser fail in many ways
@@ -49,8 +51,14 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def check_name(name: str) -> None:
-    """Raise `UserError` for a path that is no directory, rather than look for it on the hub."""
+def prepare_loading(name: str) -> None:
+    """Silence the libraries' reports: what a user needs to know is said in one line of ours.
+
+    Raises `UserError` for a path that is no directory, rather than look for it on the hub.
+    """
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
     if not Path(name).is_dir() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):
         raise UserError(f"{name}: no such directory; {LOADING_REMEDY}")
 

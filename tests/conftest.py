@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Neither the tests nor the commands that they start look for the hub; libraries read this when they are imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
@@ -15,9 +18,6 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 from lyricbert import prepare
 from lyricbert.distributed import World
 from lyricbert.store import open_store
-
-# Commands that the tests start must not look for the hub.
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parent.parent
 

@@ -83,7 +83,7 @@ def test_one_line_and_status_2(places, tmp_path, capfd, command, arguments, comp
     with pytest.raises(SystemExit) as caught:
         run_command(lambda: call(COMMANDS[command].main, *words))
     assert caught.value.code == 2
-    said = [line for line in capfd.readouterr().err.splitlines() if not line.startswith("base: ")]
+    said = capfd.readouterr().err.splitlines()
     assert len(said) == 1, said
     assert said[0].startswith("error: ")
     assert complaint in said[0]
