@@ -33,16 +33,18 @@ WORD_LIST = WORDS.split()
 
 
 def make_songs(count: int, seed: int) -> list[dict[str, str]]:
-    """Made-up songs of three to five sections; some share a line, some repeat a chorus."""
+    """Made-up songs of three to five sections, each fond of a few words; some share a line, some repeat a chorus."""
     source = random.Random(seed)
 
-    def line() -> str:
-        return " ".join(source.choices(WORD_LIST, k=source.randint(2, 9))).capitalize() + source.choice(["", ",", "!"])
+    def line(favourites: list[str]) -> str:
+        words = source.choices(favourites if source.random() < 0.7 else WORD_LIST, k=source.randint(2, 9))
+        return " ".join(words).capitalize() + source.choice(["", ",", "!"])
 
-    shared = [line() for _ in range(3)]
+    shared = [line(WORD_LIST) for _ in range(3)]
     songs = []
     for number in range(count):
-        sections = [[line() for _ in range(source.randint(2, 5))] for _ in range(source.randint(3, 5))]
+        favourites = source.sample(WORD_LIST, 10)
+        sections = [[line(favourites) for _ in range(source.randint(2, 5))] for _ in range(source.randint(3, 5))]
         sections[0][0] = shared[number % 3]
         sections.append(sections[1])
         lyrics = "\n\n".join("\n".join(section) for section in sections)
