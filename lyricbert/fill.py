@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from lyricbert.config import option, parse
 from lyricbert.errors import UserError, run_command
 from lyricbert.evaluate import evaluating, gold_ranks
+from lyricbert.masking import IGNORE
 from lyricbert.models import MaskedLM, load_masked_lm
 from lyricbert.tokenizer import load_tokenizer
 
@@ -50,7 +51,7 @@ class Filler:
             raise UserError(f"the text has {input_ids.shape[1]} tokens, {self.name} takes {limit}; shorten it")
         device = next(self.model.parameters()).device
         input_ids = input_ids.to(device)
-        targets = torch.where(input_ids == self.tokenizer.mask_token_id, input_ids, -100)
+        targets = torch.where(input_ids == self.tokenizer.mask_token_id, input_ids, IGNORE)
         with evaluating(self.model):
             return self.model.masked_logits(input_ids, torch.ones_like(input_ids), targets)[0].float().cpu()
 

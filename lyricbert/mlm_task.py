@@ -12,7 +12,7 @@ from lyricbert.distributed import World
 from lyricbert.evaluate import MaskedLMEvaluator
 from lyricbert.hashing import derive_key, hash64
 from lyricbert.loop import Freeze, LoopConfig
-from lyricbert.masking import MaskingTables, mask_tokens, training_key
+from lyricbert.masking import IGNORE, MaskingTables, mask_tokens, training_key
 from lyricbert.models import MaskedLM, load_tokenizer_for
 from lyricbert.store import TokenStore
 from lyricbert.tokenizer import vocabulary
@@ -67,7 +67,7 @@ class MaskedLMTask:
         inputs, targets = mask_tokens(
             batch.input_ids, batch.attention_mask, batch.example_ids, self._tables, self._config.mask_rate, key
         )
-        return (inputs, batch.attention_mask, targets), (targets >= 0).sum()
+        return (inputs, batch.attention_mask, targets), (targets != IGNORE).sum()
 
     def evaluate(self) -> dict[str, float]:
         loss, masked, correct = self._evaluator.losses(self.module).sum(axis=0)

@@ -183,8 +183,9 @@ def test_sections_and_both_ways_of_masking(tmp_path, store_dir, model_dir, maski
 
 
 def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
-    arguments = mlm_arguments(store_dir, encoder_dir, tmp_path / "run", "--max-steps", 6, "--checkpoint-every", 3)
-    call(train_mlm.main, *arguments, "--head-warmup-steps", 3)
+    warmup = ("--head-warmup-steps", 3, "--head-warmup-lr", 5e-3, "--checkpoint-every", 3)
+    arguments = mlm_arguments(store_dir, encoder_dir, tmp_path / "run", "--max-steps", 6, *warmup)
+    call(train_mlm.main, *arguments)
     assert f"{encoder_dir} has no MLM head" in capfd.readouterr().err
     before = load_file(encoder_dir / "model.safetensors")
     warm, end = (load_file(tmp_path / f"run/checkpoints/step-{n:08d}/model.safetensors") for n in (3, 6))
@@ -195,7 +196,16 @@ def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
     for name in ("bert.bert.embeddings.word_embeddings.weight", "bert.cls.predictions.bias"):
         assert not torch.equal(end[name], warm[name])
     assert warm["bert.cls.predictions.bias"].abs().max() > 0
-    assert set(curve(tmp_path / "run", "train/lr").values()) >= {1e-3}
+    rates = curve(tmp_path / "run", "train/lr")
+    assert [rates[step] for step in (1, 2, 3)] == [5e-3] * 3
+    assert max(rates[step] for step in (4, 5, 6)) <= 1e-3
+    # Going on from the end of the warm-up, with no optimizer state of the encoder yet, is the same run.
+    whole = weights(tmp_path / "run")
+    for made in ("run/model", "run/checkpoints/step-00000006"):
+        shutil.rmtree(tmp_path / made)
+    call(train_mlm.main, *arguments)
+    assert "step-00000003" in capfd.readouterr().err
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in weights(tmp_path / "run").items())
 
 
 def test_a_run_in_minutes_ends_in_time(tmp_path, store_dir, model_dir):
