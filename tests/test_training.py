@@ -62,21 +62,47 @@ def undisturbed(work, store_dir, model_dir) -> Path:
 def alone(work, store_dir, model_dir) -> Path:
     """The first steps of the same training in one process, without torchrun."""
     out = work / "alone"
-    call(train_mlm.main, *mlm_arguments(store_dir, model_dir, out, "--max-steps", 20))
+    call(train_mlm.main, *few_steps(store_dir, model_dir, out))
     return out
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_any_number_of_processes_trains_the_same(alone, tmp_path, store_dir, model_dir, processes):
-    arguments = mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-steps", 20)
-    finish(torchrun(processes, "train_mlm.py", *arguments))
+def few_steps(store_dir: Path, model_dir: Path, out: Path) -> list[object]:
+    return mlm_arguments(store_dir, model_dir, out, "--max-steps", 20, "--checkpoint-every", 10)
+
+
+@pytest.fixture(scope="module")
+def two(work, store_dir, model_dir) -> Path:
+    finish(torchrun(2, "train_mlm.py", *few_steps(store_dir, model_dir, work / "two")))
+    return work / "two"
+
+
+@pytest.fixture(scope="module")
+def four(work, store_dir, model_dir) -> Path:
+    finish(torchrun(4, "train_mlm.py", *few_steps(store_dir, model_dir, work / "four")))
+    return work / "four"
+
+
+@pytest.mark.parametrize("processes", ["two", "four"])
+def test_any_number_of_processes_trains_the_same(alone, processes, request):
+    together = request.getfixturevalue(processes)
     for name in ("train/loss", "train/grad_norm", "train/lr", "eval/loss"):
-        ours, theirs = curve(tmp_path / "run", name), curve(alone, name)
+        ours, theirs = curve(together, name), curve(alone, name)
         assert ours.keys() == theirs.keys()
         assert ours == pytest.approx(theirs, rel=2e-4), name
-    ours, theirs = weights(tmp_path / "run"), weights(alone)
+    ours, theirs = weights(together), weights(alone)
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
+
+
+def test_four_processes_add_up_in_the_same_order_after_going_on(four, tmp_path, store_dir, model_dir):
+    """Two addends have one sum; from three on, DDP's gradient buckets have to be those of the run left alone."""
+    shutil.copytree(four, tmp_path / "run")
+    for made in ("run/model", "run/checkpoints/step-00000020"):
+        shutil.rmtree(tmp_path / made)
+    errors = finish(torchrun(4, "train_mlm.py", *few_steps(store_dir, model_dir, tmp_path / "run")))
+    assert "step-00000010" in errors
+    assert curve(tmp_path / "run") == curve(four)
+    assert all(torch.equal(tensor, weights(four)[name]) for name, tensor in weights(tmp_path / "run").items())
 
 
 def test_training_lowers_the_held_out_loss(undisturbed):
