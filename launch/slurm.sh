@@ -25,15 +25,16 @@ start() {
         "$REPO/$script" "$@" &
     local srun=$!
     # srun passes the signal on to torchrun, torchrun to its processes, which save and end.
-    trap 'warned=yes; kill -USR2 "$srun"' USR2
+    trap 'warned=yes; kill -USR2 "$srun" || true' USR2
     wait "$srun" || status=$?
     while kill -0 "$srun" 2>/dev/null; do # the trap ended the wait, not srun
         wait "$srun" || status=$?
     done
-    if [ "$warned" = yes ] && [ ! -d "$out/model" ]; then
+    if [ "$warned" = no ]; then
+        exit "$status"
+    fi
+    if [ ! -d "$out/model" ]; then
         echo "job $SLURM_JOB_ID: out of time, requeued"
         scontrol requeue "$SLURM_JOB_ID"
-        exit 0
     fi
-    exit "$status"
 }

@@ -61,13 +61,16 @@ class LogHook(Hook):
             minutes = trainer.config.max_minutes
             done = trainer.progress.step if minutes is None else min(round(60 * minutes), int(trainer.progress.seconds))
             self._bar.update(done - self._bar.n)
+        loss = None
         if trainer.progress.step % self._every == 0:
-            self._log(trainer, result)
+            loss = (trainer.world.sum(result.loss_sum) / result.terms).item()  # waits for the GPU
+        # Evaluations and checkpoints are not part of it.
+        self._seconds += time.perf_counter() - result.started
+        if loss is not None:
+            self._log(trainer, result, loss)
 
-    def _log(self, trainer: Trainer, result: StepResult) -> None:
-        world = trainer.world
-        loss = (world.sum(result.loss_sum) / result.terms).item()
-        seconds = time.perf_counter() - self._since
+    def _log(self, trainer: Trainer, result: StepResult, loss: float) -> None:
+        world, seconds = trainer.world, self._seconds
         lines, real, padded, waited = world.sum(self._sums).tolist()
         self._reset()
         if self._writer is None:
@@ -90,7 +93,7 @@ class LogHook(Hook):
 
     def _reset(self) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64)
-        self._since = time.perf_counter()
+        self._seconds = 0.0
 
     def finish(self, trainer: Trainer) -> None:
         if self._bar is not None:
@@ -134,25 +137,18 @@ class EvalHook(Hook):
     def __init__(self, writer: MetricsWriter | None, every: int):
         self._writer = writer
         self._every = every
-        self._last = -1
 
     def start(self, trainer: Trainer) -> None:
         if trainer.progress.step == 0:
             self._evaluate(trainer)
-        self._last = trainer.progress.step
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
-        if self._every and trainer.progress.step % self._every == 0:
-            self._evaluate(trainer)
-
-    def finish(self, trainer: Trainer) -> None:
-        if trainer.stop_signal is None and trainer.progress.step != self._last:
+        if trainer.done >= 1 or (self._every and trainer.progress.step % self._every == 0):
             self._evaluate(trainer)
 
     def _evaluate(self, trainer: Trainer) -> None:
         step, task = trainer.progress.step, trainer.task
         values = {name: float(value) for name, value in task.evaluate().items()}
-        self._last = step
         if step > 0 and values[task.best_metric] < trainer.progress.best_loss:
             trainer.progress.best_step, trainer.progress.best_loss = step, values[task.best_metric]
         if self._writer is None:
@@ -166,35 +162,28 @@ class EvalHook(Hook):
 
 
 class CheckpointHook(Hook):
-    """A checkpoint every so many steps or minutes, at each best evaluation, and at the end of the process."""
+    """A checkpoint every so many steps or minutes, at each best evaluation, at the end, and where a signal stops."""
 
     def __init__(self, directory: Path, config: HookConfig, identity: dict[str, object]):
         self._directory = directory
         self._config = config
         self._identity = identity
-        self._saved_step = -1
         self._saved_at = time.monotonic()
 
-    def start(self, trainer: Trainer) -> None:
-        self._saved_step = trainer.progress.step
-
     def step(self, trainer: Trainer, result: StepResult) -> None:
-        step = trainer.progress.step
-        every = self._config.checkpoint_every
-        due = step % every == 0 if every else time.monotonic() - self._saved_at > 60 * self._config.checkpoint_minutes
-        if due or trainer.progress.best_step == step:
-            self._save(trainer)
-
-    def finish(self, trainer: Trainer) -> None:
-        if trainer.progress.step != self._saved_step:
-            self._save(trainer)
-
-    def _save(self, trainer: Trainer) -> None:
-        # The replicas are the same; nobody has to wait for the first rank's copy.
-        if trainer.world.is_main:
+        # The replicas are the same, so the first rank saves, and nobody has to wait for it.
+        if trainer.world.is_main and self._is_due(trainer):
             save_checkpoint(self._directory, trainer, self._identity)
             prune(self._directory, self._config.keep_last, trainer.progress.best_step)
-        self._saved_step, self._saved_at = trainer.progress.step, time.monotonic()
+            self._saved_at = time.monotonic()
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        step, every = trainer.progress.step, self._config.checkpoint_every
+        if trainer.done >= 1 or trainer.stop_signal is not None or trainer.progress.best_step == step:
+            return True
+        if every:
+            return step % every == 0
+        return time.monotonic() - self._saved_at > 60 * self._config.checkpoint_minutes
 
 
 def _peak_memory(device: torch.device) -> float:

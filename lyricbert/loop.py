@@ -89,7 +89,11 @@ class Freeze:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step did on this rank. `loss_sum` and `terms` are those of this rank and of all ranks."""
+    """What one step did on this rank.
+
+    `loss_sum`: float32 [], over this rank's terms. `terms`: int64 [], of all ranks. `started`: `time.perf_counter()`
+    before the step waited for its data, for `wait_seconds`.
+    """
 
     loss_sum: torch.Tensor
     terms: torch.Tensor
@@ -98,6 +102,7 @@ class StepResult:
     lines: int
     real_tokens: int
     padded_tokens: int
+    started: float
     wait_seconds: float
 
 
@@ -175,9 +180,9 @@ class Trainer:
             self._prepare_model()
         with closing(prefetch(self._micro_batches())) as batches:
             while self.done < 1 and self.stop_signal is None:
-                waiting = time.perf_counter()
+                started = time.perf_counter()
                 micro_batches = next(batches)
-                result = self._train_step(micro_batches, time.perf_counter() - waiting)
+                result = self._train_step(micro_batches, started, time.perf_counter() - started)
                 for hook in hooks:
                     hook.step(self, result)
         for hook in hooks:
@@ -215,7 +220,7 @@ class Trainer:
             ) from None
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _train_step(self, micro_batches: list[Batch], wait_seconds: float) -> StepResult:
+    def _train_step(self, micro_batches: list[Batch], started: float, wait_seconds: float) -> StepResult:
         step, world = self.progress.step, self.world
         if step == self.freeze.steps > 0:
             self.progress.frozen_seconds = self.progress.seconds
@@ -249,6 +254,7 @@ class Trainer:
             lines=sum(batch.lines for batch in micro_batches),
             real_tokens=sum(batch.real_tokens for batch in micro_batches),
             padded_tokens=sum(batch.input_ids.numel() for batch in micro_batches),
+            started=started,
             wait_seconds=wait_seconds,
         )
 

@@ -66,12 +66,12 @@ def mask_tokens(
     row_key = hash64(key, example_ids)[:, None]
     position = torch.arange(input_ids.shape[1], device=input_ids.device)
     count = maskable.sum(dim=1, keepdim=True)
-    wanted = (count * round(rate * _ONE) + top_bits(hash64(row_key, torch.full_like(count, -1)), _BITS)) >> _BITS
-    wanted = torch.minimum(wanted.clamp(min=1), count)
+    draw = top_bits(hash64(row_key, torch.full_like(count, -1)), _BITS)
+    wanted = ((count * round(rate * _ONE) + draw) >> _BITS).clamp(min=1)
 
     score = top_bits(hash64(row_key, 4 * position), 62).masked_fill(~maskable, 1 << 62)
     # The `wanted` lowest scores of a row; the last of them is the row's threshold.
-    threshold = score.sort(dim=1).values.gather(1, (wanted - 1).clamp(min=0))
+    threshold = score.sort(dim=1).values.gather(1, wanted - 1)
     chosen = maskable & (score <= threshold)
 
     kind = top_bits(hash64(row_key, 4 * position + 1), _BITS)

@@ -61,8 +61,8 @@ def train_run(task: Task, config: RunConfig, world: World, store: TokenStore, fr
     trainer.train(
         [
             LogHook(writer, config.log_every),
-            StopHook(),
             EvalHook(writer, config.eval_every),
+            StopHook(),
             CheckpointHook(config.out / "checkpoints", config, identity),
         ]
     )

@@ -50,6 +50,16 @@ def assert_same_run(run: Path, other: Path) -> None:
         assert all(torch.equal(ours[number][name], value) for name, value in moments.items())
 
 
+def assert_each_step_once(run: Path) -> None:
+    """On the curves of both TensorBoard and metrics.jsonl."""
+    expected = {"train/loss": list(range(1, STEPS + 1)), "eval/loss": [0, 80, 160, 240, STEPS]}
+    board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    records = read_metrics(run / "metrics.jsonl")
+    for name, steps in expected.items():
+        assert [event.step for event in board.Scalars(name)] == steps
+        assert [record["step"] for record in records if name in record] == steps
+
+
 @pytest.fixture(scope="module")
 def undisturbed(work, store_dir, model_dir) -> Path:
     """A run of two processes that nothing stopped."""
@@ -121,6 +131,7 @@ def test_going_on_from_the_middle_of_an_epoch_is_the_same_run(undisturbed, tmp_p
     errors = finish(torchrun(2, "train_mlm.py", *mlm_arguments(store_dir, model_dir, run, "--max-steps", STEPS)))
     assert "step-00000100" in errors
     assert_same_run(run, undisturbed)
+    assert_each_step_once(run)  # what was written after step 100 the first time is taken back
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(undisturbed, tmp_path, store_dir, model_dir):
@@ -137,10 +148,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(undisturbed, tmp_path, stor
     assert 20 <= stopped_at < STEPS
     assert f"step-{stopped_at:08d}" in finish(torchrun(2, "train_mlm.py", *arguments))
     assert_same_run(run, undisturbed)
-    # One directory, and each step once on the curve.
-    board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
-    assert [event.step for event in board.Scalars("train/loss")] == list(range(1, STEPS + 1))
-    assert [event.step for event in board.Scalars("eval/loss")] == [0, 80, 160, 240, STEPS]
+    assert_each_step_once(run)
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGINT])
