@@ -146,6 +146,15 @@ def make_batch(examples: Examples, indices: np.ndarray, vocabulary: Vocabulary) 
     )
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """An epoch: example indices in the order that batches are cut from, and the order of the batches, int64 both."""
+
+    epoch: int
+    examples: np.ndarray
+    batches: np.ndarray
+
+
 class LengthBucketSampler:
     """Batches of examples of like length, under a budget of padded tokens, in shuffled order.
 
@@ -174,7 +183,7 @@ class LengthBucketSampler:
         self._sizes = _split_to_multiple(sizes, global_micro_batches)
         self._ends = np.cumsum(self._sizes)
         self.steps_per_epoch = len(self._sizes) // global_micro_batches
-        self._epoch, self._order, self._batch_order = -1, np.empty(0), np.empty(0)
+        self._last_plan: _Plan | None = None
 
     def epoch_of(self, step: int) -> int:
         """The epoch that global step `step` (from 0) belongs to."""
@@ -182,24 +191,28 @@ class LengthBucketSampler:
 
     def micro_batches(self, step: int, rank: int = 0, world_size: int = 1) -> list[np.ndarray]:
         """The example indices (int64 [rows] each) of the micro-batches of `rank` in global step `step`, from 0."""
-        self._plan(self.epoch_of(step))
+        plan = self._plan(self.epoch_of(step))
         start = (step % self.steps_per_epoch) * self.global_micro_batches
-        chosen = self._batch_order[start + rank : start + self.global_micro_batches : world_size]
-        return [self._order[self._ends[batch] - self._sizes[batch] : self._ends[batch]] for batch in chosen]
+        chosen = plan.batches[start + rank : start + self.global_micro_batches : world_size]
+        return [self._batch(plan, batch) for batch in chosen]
 
     def largest(self) -> np.ndarray:
         """The example indices of the batch that needs most memory, which grows with tokens and, in attention, width."""
-        self._plan(0)
-        width = self._lengths[self._order[self._ends - 1]]
-        batch = int(np.argmax(self._sizes * width * (1024 + width)))
-        return self._order[self._ends[batch] - self._sizes[batch] : self._ends[batch]]
+        plan = self._plan(0)
+        width = self._lengths[plan.examples[self._ends - 1]]
+        return self._batch(plan, int(np.argmax(self._sizes * width * (1024 + width))))
 
-    def _plan(self, epoch: int) -> None:
-        if epoch != self._epoch:
-            self._order = _sorted_by_length(self._lengths, derive_key("order", self._seed, epoch))
+    def _batch(self, plan: _Plan, batch: int) -> np.ndarray:
+        return plan.examples[self._ends[batch] - self._sizes[batch] : self._ends[batch]]
+
+    def _plan(self, epoch: int) -> _Plan:
+        # A plan is never changed, so the thread that makes batches ahead may ask for another one meanwhile.
+        plan = self._last_plan
+        if plan is None or plan.epoch != epoch:
+            examples = _sorted_by_length(self._lengths, derive_key("order", self._seed, epoch))
             keys = hash64(derive_key("batches", self._seed, epoch), np.arange(len(self._sizes)))
-            self._batch_order = np.argsort(keys, kind="stable")
-            self._epoch = epoch
+            plan = self._last_plan = _Plan(epoch, examples, np.argsort(keys, kind="stable"))
+        return plan
 
 
 def _sorted_by_length(lengths: np.ndarray, key: int) -> np.ndarray:

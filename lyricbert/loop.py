@@ -113,7 +113,7 @@ class Hook:
         """Before the first step of this process."""
 
     def step(self, trainer: "Trainer", result: StepResult) -> None:
-        """After each step; `trainer.step` steps are done."""
+        """After each step; `trainer.progress.step` steps are done."""
 
     def finish(self, trainer: "Trainer") -> None:
         """After the last step of this process."""
@@ -221,11 +221,28 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _train_step(self, micro_batches: list[Batch], started: float, wait_seconds: float) -> StepResult:
-        step, world = self.progress.step, self.world
-        if step == self.freeze.steps > 0:
+        if self.progress.step == self.freeze.steps > 0:
             self.progress.frozen_seconds = self.progress.seconds
             self._prepare_model()
         lr = self._set_learning_rate()
+        loss_sum, terms = self._accumulate(micro_batches)
+        grad_norm = self._update()
+        self._advance()
+        return StepResult(
+            loss_sum=loss_sum,
+            terms=terms,
+            lr=lr,
+            grad_norm=grad_norm,
+            lines=sum(batch.lines for batch in micro_batches),
+            real_tokens=sum(batch.real_tokens for batch in micro_batches),
+            padded_tokens=sum(batch.input_ids.numel() for batch in micro_batches),
+            started=started,
+            wait_seconds=wait_seconds,
+        )
+
+    def _accumulate(self, micro_batches: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add up the step's gradients. Returns (this rank's summed loss, the number of terms on all ranks)."""
+        step, world = self.progress.step, self.world
         epoch = self.task.sampler.epoch_of(step)
         prepared = [self.task.inputs(batch.to(world.device), epoch) for batch in micro_batches]
         terms = world.sum(torch.stack([terms for _, terms in prepared]).sum())
@@ -240,23 +257,16 @@ class Trainer:
                 # DDP averages over the ranks; the loss is a mean over the terms of all of them.
                 self.scaler.scale(loss * world.size / terms).backward()
             loss_sum += loss.detach()
+        return loss_sum, terms
+
+    def _update(self) -> torch.Tensor:
+        """Clip the gradients and step the optimizer. Returns the norm before clipping: float32 []."""
         self.scaler.unscale_(self.optimizer)
         grad_norm = nn.utils.clip_grad_norm_(self.task.module.parameters(), self.config.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self._advance()
-        return StepResult(
-            loss_sum=loss_sum,
-            terms=terms,
-            lr=lr,
-            grad_norm=grad_norm,
-            lines=sum(batch.lines for batch in micro_batches),
-            real_tokens=sum(batch.real_tokens for batch in micro_batches),
-            padded_tokens=sum(batch.input_ids.numel() for batch in micro_batches),
-            started=started,
-            wait_seconds=wait_seconds,
-        )
+        return grad_norm
 
     def _advance(self) -> None:
         self.progress.step += 1

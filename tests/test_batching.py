@@ -84,6 +84,14 @@ def test_the_largest_batch_is_as_large_as_any():
     assert any(set(largest) == set(batch) for batch in epoch(sampler, 0))
 
 
+def test_asking_for_the_largest_batch_meanwhile_changes_no_step():
+    _, sampler = sampler_of(500)
+    step = 2 * sampler.steps_per_epoch + 1
+    before = sampler.micro_batches(step)
+    sampler.largest()
+    assert all(np.array_equal(a, b) for a, b in zip(before, sampler.micro_batches(step), strict=True))
+
+
 def test_plans_that_cannot_be_kept_are_refused():
     with pytest.raises(UserError, match="--tokens-per-batch 10"):
         LengthBucketSampler(np.array([5, 11, 4, 4]), 10, 2, 0)

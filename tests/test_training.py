@@ -242,6 +242,16 @@ def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
     assert all(torch.equal(tensor, whole[name]) for name, tensor in weights(tmp_path / "run").items())
 
 
+def test_the_warm_up_is_the_same_in_two_processes(tmp_path, store_dir, encoder_dir):
+    """The thaw falls into the second epoch, after DDP has reduced the head's gradients only."""
+    warmup = ("--max-steps", 20, "--head-warmup-steps", 12)
+    arguments = {run: mlm_arguments(store_dir, encoder_dir, tmp_path / run, *warmup) for run in ("one", "two")}
+    call(train_mlm.main, *arguments["one"])
+    finish(torchrun(2, "train_mlm.py", *arguments["two"]))
+    for name in ("train/loss", "train/grad_norm", "eval/loss"):
+        assert curve(tmp_path / "two", name) == pytest.approx(curve(tmp_path / "one", name), rel=2e-4), name
+
+
 def test_a_run_in_minutes_ends_in_time(tmp_path, store_dir, model_dir):
     started = time.monotonic()
     call(train_mlm.main, *mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-minutes", 0.05))
