@@ -52,6 +52,9 @@ class CompareConfig(TripletConfig):
     base: str = option("the model before adapting: a directory or a hub name")
     adapted: str = option("the model after it, e.g. RUN/model")
     out: Path = option("the directory to make for the report; must not exist")
+    # One process: the trainer's four micro-batches of 1024 tokens in one.
+    tokens_per_batch: int = option("most padded tokens in a micro-batch", 4096, check="positive")
+    global_micro_batches: int = option("micro-batches in a step", 1, check="positive")
     seeds: int = option("triplet trainings of each model, from --seed on", 5, check="positive")
     eval_examples: int = option("most held-out lines for the MLM figures", 10_000, check="positive")
 

@@ -244,7 +244,7 @@ def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
 
 def test_the_warm_up_is_the_same_in_two_processes(tmp_path, store_dir, encoder_dir):
     """The thaw falls into the second epoch, after DDP has reduced the head's gradients only."""
-    warmup = ("--max-steps", 20, "--head-warmup-steps", 12)
+    warmup = ("--max-steps", 20, "--head-warmup-steps", 15)
     arguments = {run: mlm_arguments(store_dir, encoder_dir, tmp_path / run, *warmup) for run in ("one", "two")}
     call(train_mlm.main, *arguments["one"])
     finish(torchrun(2, "train_mlm.py", *arguments["two"]))
