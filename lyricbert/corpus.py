@@ -152,6 +152,6 @@ def _read_csv(path: Path) -> Iterator[tuple[object, object, object]]:
             if lyrics is None:
                 raise UserError(f"{path}: no column named {' or '.join(LYRICS_COLUMNS)}; its columns: {list(columns)}")
             for row in rows:
-                yield row.get(columns.get("title")), row.get(columns.get("artist")), row[lyrics]
+                yield row.get(columns.get("title", "")), row.get(columns.get("artist", "")), row[lyrics]
         except csv.Error as error:
             raise UserError(f"{path}: not CSV (line {rows.line_num}: {error}); mend that line") from None

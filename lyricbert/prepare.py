@@ -106,14 +106,16 @@ def _add_songs(
     corpus: TokenizedSongs, songs: list[Song], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter
 ) -> None:
     lines = [line for song in songs for section in song.sections for line in section]
-    token_ids = iter(tokenizer(lines, add_special_tokens=False, verbose=False)["input_ids"])
+    # "[SEP]" in a lyric is text, hence the split of special tokens.
+    encoded = tokenizer(lines, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    token_ids = iter(encoded["input_ids"])
     for song in songs:
         sections = [
             list(_keep_lines(section, islice(token_ids, len(section)), tokenizer, limit, dropped))
             for section in song.sections
         ]
         sections = [section for section in sections if section]
-        song_key = _digest(*(key for section in sections for key, _ in section))
+        song_key = derive_key("song", *(key for section in sections for key, _ in section))
         if not sections:
             dropped["songs without words"] += 1
         elif song_key in corpus.known_songs:
@@ -143,10 +145,6 @@ def line_key(line: str) -> int:
     """A digest that is equal for lines that differ only in case, punctuation and spaces: a signed 64-bit number."""
     words = _NOT_WORDS.sub(" ", line.casefold()).strip()
     return int.from_bytes(blake2b(words.encode(), digest_size=8).digest(), "little", signed=True)
-
-
-def _digest(*keys: int) -> int:
-    return derive_key("song", *keys)
 
 
 def _add_song(

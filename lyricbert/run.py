@@ -51,10 +51,10 @@ def train_run(task: Task, config: RunConfig, world: World, store: TokenStore, fr
     """Train `task` as `config` says, going on where RUN's newest checkpoint stands, and write RUN/model at the end."""
     trainer = Trainer(task, config, world, freeze)
     identity = _identity(config, store, trainer.precision)
-    world.barrier()  # every rank has checked the directory before the first one writes to it
+    resumed_step = _resume(trainer, config, identity)
+    world.barrier()  # every rank has checked the directory and the checkpoint before the first one writes
     if world.is_main:
         _write_config(config, world, trainer.precision)
-    resumed_step = _resume(trainer, config, identity)
     writer = MetricsWriter(config.out, resumed_step) if world.is_main else None
     if writer is not None and resumed_step < 0:
         writer.hyperparameters(to_json(config), [task.best_metric])

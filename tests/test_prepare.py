@@ -81,6 +81,16 @@ def test_duplicate_songs_are_dropped_and_long_ones_cut(tmp_path, model_dir):
     assert line_counts.sum() == 2 + 1 + 12 + 1
 
 
+def test_the_names_of_special_tokens_in_lyrics_are_text(tmp_path, model_dir, tokenizer):
+    lyrics = ["moon [SEP] rain [MASK] fire", "cold [CLS] gold [PAD] night"]
+    (tmp_path / "a.json").write_text(json.dumps([{"lyrics": text} for text in lyrics]))
+    call(prepare.main, tmp_path, "--out", tmp_path / "out", "--tokenizer", model_dir)
+    store = open_store(tmp_path / "out")
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}  # "[" is unknown to this vocabulary
+    assert not special & set(store.tokens.tolist())
+    assert tokenizer.convert_tokens_to_ids("##p") in store.tokens
+
+
 def test_nothing_is_overwritten(store_dir, songs_file, model_dir):
     before = (store_dir / "meta.json").read_bytes()
     with pytest.raises(UserError, match="exists already"):

@@ -284,8 +284,17 @@ def test_the_other_triplet_losses(tmp_path, store_dir, model_dir, loss):
     assert distance[30] != distance[0]
 
 
+def test_going_on_from_a_named_checkpoint(alone, tmp_path, store_dir, model_dir):
+    checkpoint = alone / "checkpoints/step-00000010"
+    call(train_mlm.main, *few_steps(store_dir, model_dir, tmp_path / "run"), "--resume", checkpoint)
+    assert list(curve(tmp_path / "run")) == list(range(11, 21))
+    assert all(torch.equal(tensor, weights(alone)[name]) for name, tensor in weights(tmp_path / "run").items())
+
+
 def test_a_checkpoint_of_another_run_is_refused(alone, store_dir, model_dir):
+    before = (alone / "config.json").read_bytes()
     with pytest.raises(UserError, match="saved with seed 3, this run has 4"):
         call(train_mlm.main, *mlm_arguments(store_dir, model_dir, alone, "--max-steps", 20, "--seed", 4))
+    assert (alone / "config.json").read_bytes() == before
     with pytest.raises(UserError, match="--resume none would overwrite"):
         call(train_mlm.main, *mlm_arguments(store_dir, model_dir, alone, "--max-steps", 20, "--resume", "none"))
