@@ -40,6 +40,10 @@ FIGURES = {
     "fill_top10": ("masked word among the first ten", False),
 }
 MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
+_HEADLESS = (
+    "The {side} model has no MLM head. Its MLM and fill-in figures are those of a fresh, untrained head and say nothing"
+    " of its encoder, so no verdict is drawn from them."
+)
 # Whether adapting was worth it is decided by the task it was meant for.
 DECISIVE = "triplet_loss"
 
@@ -82,17 +86,14 @@ def main() -> None:
 def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[str, object]:
     """Everything that report.json holds."""
     figures: dict[str, dict[str, SongSums]] = {}
-    notes = []
+    headless = []
     for name in (config.base, config.adapted):  # a mistake shows now, not after the first model's trainings
         load_tokenizer_for(name, load_masked_lm(name)[0].bert.config.vocab_size, store)
     for side, name in (("base", config.base), ("adapted", config.adapted)):
         _say(f"{side}: masked-language-model figures of {name}")
         figures[side], has_head = masked_lm_figures(name, config, store, world)
         if not has_head:
-            notes.append(
-                f"The {side} model has no MLM head: its MLM and fill-in figures are those of a fresh, untrained head"
-                " and say nothing of its encoder."
-            )
+            headless.append(side)
     after_training = []
     for seed in range(config.seed, config.seed + config.seeds):
         seeded = dataclasses.replace(config, seed=seed)
@@ -104,17 +105,18 @@ def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[
         after_training.append(one)
     for side in ("base", "adapted"):
         figures[side].update(_mean_over_seeds([one[side] for one in after_training]))
-    compared = {name: _compare(figures, name) for name in FIGURES}
-    rows = {
-        name: {**dataclasses.asdict(paired), "verdict": paired.verdict(FIGURES[name][1])}
-        for name, paired in compared.items()
-    }
+    rows = {}
+    for name, (_, lower_is_better) in FIGURES.items():
+        paired = _compare(figures, name)
+        comparable = not (headless and name in MLM_FIGURES)
+        verdict = paired.verdict(lower_is_better) if comparable else "cannot tell"
+        rows[name] = {**dataclasses.asdict(paired), "verdict": verdict}
     return {
         "verdict": rows[DECISIVE]["verdict"],
         "decided_by": DECISIVE,
         "figures": rows,
         "by_seed": [_by_seed(config.seed + number, one) for number, one in enumerate(after_training)],
-        "notes": notes,
+        "notes": [_HEADLESS.format(side=side) for side in headless],
         "config": {**to_json(config), "store": store.identity},
     }
 

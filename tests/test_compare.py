@@ -65,3 +65,4 @@ def test_the_report_shows_every_figure(tmp_path, store_dir, encoder_dir, model_d
         assert f"| {what} (" in shown
         assert f"{row['low']:+.4f} to {row['high']:+.4f}" in shown
     assert "The base model has no MLM head" in shown
+    assert report["figures"]["mlm_loss"]["verdict"] == "cannot tell"  # whatever a random head's loss is
