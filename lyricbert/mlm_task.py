@@ -51,7 +51,7 @@ class MaskedLMTask:
         )
         held_out = sample_examples(validation, config.eval_examples)
         self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, config.resolved_precision(world.device))
-        self._table_rows = np.arange(min(_TABLE_LINES, len(held_out)))
+        self._table_rows = np.unique(np.linspace(0, len(held_out) - 1, _TABLE_LINES, dtype=np.int64))
 
     @property
     def freeze(self) -> Freeze:
@@ -78,7 +78,8 @@ class MaskedLMTask:
         for ids, gold, top in self._evaluator.predictions(self.module, self._table_rows, _TABLE_TOP):
             line = self._tokenizer.decode(ids[1:-1])
             words = self._tokenizer.convert_ids_to_tokens([gold, *top])
-            rows.append(f"| {line} | {words[0]} | {', '.join(words[1:])} |")
+            cells = (line, words[0], ", ".join(words[1:]))
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         return "\n".join(rows)
 
     def save(self, directory: Path) -> None:

@@ -68,13 +68,14 @@ class TripletTask:
         self.sampler = LengthBucketSampler(
             3 * self.training.lengths(), config.tokens_per_batch, config.global_micro_batches, config.seed
         )
-        self._song_of_line = torch.from_numpy(store.song_of_line()).to(world.device)
+        self._section_start = torch.from_numpy(self.training.sections.first_line).to(world.device)
+        self._section_song = torch.from_numpy(self.training.song).to(world.device)
 
     def make_batch(self, indices: np.ndarray) -> Batch:
         return make_batch(self.training.sections, self.training.rows[:, indices].flatten(), self._vocabulary)
 
     def inputs(self, batch: Batch, epoch: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        songs = self._song_of_line[batch.example_ids]
+        songs = self._section_song[torch.searchsorted(self._section_start, batch.example_ids)]
         return (batch.input_ids, batch.attention_mask, songs), count_terms(songs, self._config.loss)
 
     def scores(self) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from lyricbert.errors import UserError
 from lyricbert.store import TRAIN, VALIDATION
 from lyricbert.triplet import count_terms, distance_matrix, hardest, pairwise_distance, triplet_loss
 from lyricbert.triplet_data import draw_triplets
+from lyricbert.triplet_task import TripletConfig, TripletTask
 
 ANCHOR = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
 NEAR = torch.tensor([[1.0, 0.1], [0.1, 2.0]])
@@ -97,3 +98,14 @@ def test_max_songs_limits_the_labelled_songs(store):
     assert set(few.song[few.rows[2]]) <= set(few.song)
     with pytest.raises(UserError, match="two songs"):
         draw_triplets(store, VALIDATION, key=1, max_length=64, max_songs=1)
+
+
+def test_a_batch_names_the_song_of_every_row(store, model_dir, world):
+    config = TripletConfig(max_length=64)
+    task = TripletTask(config, str(model_dir), store, world)
+    indices = np.array([5, 0, 3])
+    batch = task.make_batch(indices)
+    (ids, _, songs), terms = task.inputs(batch, epoch=0)
+    assert songs.tolist() == task.training.song[task.training.rows[:, indices]].flatten().tolist()
+    assert len(ids) == 9
+    assert terms == 3
