@@ -1,8 +1,7 @@
-# Sourced by mlm.sbatch and triplet.sbatch: starts $1 with torchrun on every node of the job, and requeues the job if
-# SLURM warns that its time is running out.
+# Sourced by mlm.sbatch and triplet.sbatch: starts a script with torchrun on every node of the job, and requeues the job
+# if SLURM warns that its time is running out.
 
-# Interpreter; the same path on every node.
-PYTHON=${PYTHON:-$([ -x "$REPO/.venv/bin/python" ] && echo "$REPO/.venv/bin/python" || echo python3)}
+source "$REPO/launch/common.sh"
 # Processes on each node, one a GPU.
 GPUS=${GPUS:-4}
 # Where the processes find each other: the job's first node, and a port that depends on the job.
@@ -10,8 +9,6 @@ MASTER=${MASTER:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}
 PORT=${PORT:-$((20000 + SLURM_JOB_ID % 20000))}
 # Seconds that a stopped run has to save its checkpoint before it is killed; less than --signal's.
 SAVE_SECONDS=${SAVE_SECONDS:-150}
-# CPU threads of each process.
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 # start OUT SCRIPT ARGUMENT...
 start() {

@@ -19,15 +19,25 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lyricbert.errors import UserError
+from lyricbert.files import sha256_of, write_json
 from lyricbert.loop import Progress, Trainer
-from lyricbert.store import sha256_of
 
 _FILES = ("model.safetensors", "optimizer.pt", "state.json")
 
 
+def checkpoint_path(directory: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return directory / f"step-{step:08d}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint, from its name."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def save_checkpoint(directory: Path, trainer: Trainer, identity: dict[str, object]) -> Path:
     """Write `directory/step-N`. `identity` is what a run must share to go on from it. Raises `UserError`."""
-    final = directory / f"step-{trainer.progress.step:08d}"
+    final = checkpoint_path(directory, trainer.progress.step)
     temporary = directory / f".{final.name}.tmp-{os.getpid()}"
     try:
         _write(temporary, trainer, identity)
@@ -48,10 +58,10 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
     save_file(parameters, temporary / "model.safetensors")
     state = {"optimizer": trainer.optimizer.state_dict(), "scaler": trainer.scaler.state_dict()}
     torch.save(state, temporary / "optimizer.pt")
-    _write_json(temporary / "state.json", {"progress": vars(trainer.progress), "identity": identity})
+    write_json(temporary / "state.json", {"progress": vars(trainer.progress), "identity": identity})
     for name in _FILES:
         _sync(temporary / name)
-    _write_json(temporary / "manifest.json", {name: sha256_of(temporary / name) for name in _FILES})
+    write_json(temporary / "manifest.json", {name: sha256_of(temporary / name) for name in _FILES})
     _sync(temporary / "manifest.json")
     _sync(temporary)
 
@@ -109,7 +119,7 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
 def prune(directory: Path, keep_last: int, best_step: int) -> None:
     """Remove all but the newest `keep_last` checkpoints and that of `best_step`."""
     for checkpoint in checkpoints(directory)[keep_last:]:
-        if checkpoint.name != f"step-{best_step:08d}":
+        if step_of(checkpoint) != best_step:
             # Renamed first, so that a removal cut short leaves nothing that looks like a checkpoint.
             doomed = checkpoint.with_name(f".{checkpoint.name}.removed")
             checkpoint.rename(doomed)
@@ -120,10 +130,6 @@ def remove_leftovers(directory: Path) -> None:
     """Remove what a killed run left half-made or half-removed."""
     for leftover in directory.glob(".step-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _sync(path: Path) -> None:

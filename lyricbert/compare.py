@@ -8,7 +8,6 @@ DIR/report.json: each figure of both, the paired difference with its 95 % bootst
 """
 
 import dataclasses
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,11 @@ from lyricbert.bootstrap import RESAMPLES, Paired, paired_difference, sum_by_son
 from lyricbert.config import option, parse, to_json
 from lyricbert.distributed import World, start_world
 from lyricbert.errors import UserError, run_command
-from lyricbert.evaluate import MaskedLMEvaluator
+from lyricbert.evaluate import MaskedLMEvaluator, sample_examples
+from lyricbert.files import new_directory, write_json
 from lyricbert.loop import Trainer
-from lyricbert.mlm_task import sample_examples
-from lyricbert.models import load_masked_lm, load_tokenizer_for
-from lyricbert.store import TokenStore, new_directory, open_store
+from lyricbert.models import MaskedLM, load_masked_lm, load_tokenizer_for
+from lyricbert.store import TokenStore, open_store
 from lyricbert.tokenizer import vocabulary
 from lyricbert.triplet_task import TripletConfig, TripletTask
 
@@ -78,33 +77,18 @@ def main() -> None:
         if world.size > 1:
             raise UserError("compare runs as one process; start it without torchrun")
         report = make_report(config, store, world)
-        (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(directory / "report.json", report)
         (directory / "report.md").write_text(format_report(report), encoding="utf-8")
     print(format_report(report))
 
 
 def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[str, object]:
     """Everything that report.json holds."""
-    figures: dict[str, dict[str, SongSums]] = {}
-    headless = []
-    for name in (config.base, config.adapted):  # a mistake shows now, not after the first model's trainings
-        load_tokenizer_for(name, load_masked_lm(name)[0].bert.config.vocab_size, store)
-    for side, name in (("base", config.base), ("adapted", config.adapted)):
-        _say(f"{side}: masked-language-model figures of {name}")
-        figures[side], has_head = masked_lm_figures(name, config, store, world)
-        if not has_head:
-            headless.append(side)
-    after_training = []
-    for seed in range(config.seed, config.seed + config.seeds):
-        seeded = dataclasses.replace(config, seed=seed)
-        one = {}
-        for side, name in (("base", config.base), ("adapted", config.adapted)):
-            _say(f"seed {seed}: triplet training from {side}")
-            before, one[side] = triplet_figures(name, seeded, store, world)
-            figures[side].update(before)
-        after_training.append(one)
-    for side in ("base", "adapted"):
-        figures[side].update(_mean_over_seeds([one[side] for one in after_training]))
+    sides = {"base": config.base, "adapted": config.adapted}
+    figures, headless = _masked_lm_of_both(sides, config, store, world)
+    untrained, trained = _triplets_of_both(sides, config, store, world)
+    for side in sides:
+        figures[side] |= untrained[side] | _mean_over_seeds([run[side] for run in trained])
     rows = {}
     for name, (_, lower_is_better) in FIGURES.items():
         paired = _compare(figures, name)
@@ -115,23 +99,35 @@ def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[
         "verdict": rows[DECISIVE]["verdict"],
         "decided_by": DECISIVE,
         "figures": rows,
-        "by_seed": [_by_seed(config.seed + number, one) for number, one in enumerate(after_training)],
+        "by_seed": [_by_seed(config.seed + number, one) for number, one in enumerate(trained)],
         "notes": [_HEADLESS.format(side=side) for side in headless],
         "config": {**to_json(config), "store": store.identity},
     }
 
 
-def masked_lm_figures(
-    name: str, config: CompareConfig, store: TokenStore, world: World
-) -> tuple[dict[str, SongSums], bool]:
-    """(the MLM figures of a model on the held-out lines, whether it came with an MLM head)."""
-    model, has_head = load_masked_lm(name)
-    model.to(world.device)
-    tokenizer = load_tokenizer_for(name, model.bert.config.vocab_size, store)
-    _, validation = unit_examples(store, "line", model.bert.config.max_position_embeddings)
-    examples = sample_examples(validation, config.eval_examples)
-    song = store.song_of_line()[examples.first_line]
+def _masked_lm_of_both(
+    sides: dict[str, str], config: CompareConfig, store: TokenStore, world: World
+) -> tuple[dict[str, dict[str, SongSums]], list[str]]:
+    """(the MLM figures of each side on the held-out lines, the sides that came without an MLM head)."""
+    models, headless = {}, []
+    for side, name in sides.items():  # both first: a mistake shows now, not after the first model's figures
+        models[side], has_head = load_masked_lm(name)
+        tokenizer = load_tokenizer_for(name, models[side].bert.config.vocab_size, store)
+        if not has_head:
+            headless.append(side)
+    longest = min(model.bert.config.max_position_embeddings for model in models.values())
+    examples = sample_examples(unit_examples(store, "line", longest)[1], config.eval_examples)
     evaluator = MaskedLMEvaluator(examples, vocabulary(tokenizer), world, config.resolved_precision(world.device))
+    song = store.song_of_line()[examples.first_line]
+    figures = {}
+    for side, model in models.items():
+        _say(f"{side}: masked-language-model figures of {sides[side]}")
+        figures[side] = masked_lm_figures(model.to(world.device), evaluator, song)
+    return figures, headless
+
+
+def masked_lm_figures(model: MaskedLM, evaluator: MaskedLMEvaluator, song: np.ndarray) -> dict[str, SongSums]:
+    """The MLM figures of a model. `song`: int64 [E], the song of each of the evaluator's examples."""
     loss, masked, correct = evaluator.losses(model).T
     ranks = evaluator.ranks(model)
     ranked = ranks > 0
@@ -143,27 +139,36 @@ def masked_lm_figures(
         "mlm_accuracy": SongSums(sum_by_song(song, correct), terms),
         "fill_reciprocal_rank": SongSums(sum_by_song(song_of_rank, 1 / ranks), words),
         "fill_top10": SongSums(sum_by_song(song_of_rank, (ranks <= 10).astype(float)), words),
-    }, has_head
+    }
 
 
-def triplet_figures(
-    name: str, config: CompareConfig, store: TokenStore, world: World
-) -> tuple[dict[str, SongSums], dict[str, SongSums]]:
-    """(the triplet figures before, after training) of a model, on the held-out triplets."""
-    task = TripletTask(config, name, store, world)
+def _triplets_of_both(
+    sides: dict[str, str], config: CompareConfig, store: TokenStore, world: World
+) -> tuple[dict[str, dict[str, SongSums]], list[dict[str, dict[str, SongSums]]]]:
+    """(the triplet figures of each side before training, those of each side after training for every seed)."""
+    untrained, trained = {}, []
+    for seed in range(config.seed, config.seed + config.seeds):
+        seeded, run = dataclasses.replace(config, seed=seed), {}
+        for side, name in sides.items():
+            _say(f"seed {seed}: triplet training from {side}")
+            task = TripletTask(seeded, name, store, world)
+            if side not in untrained:  # the held-out triplets are the same for every seed
+                untrained[side] = triplet_figures(task, "untrained_")
+            Trainer(task, seeded, world).train(hooks=[])
+            run[side] = triplet_figures(task)
+        trained.append(run)
+    return untrained, trained
+
+
+def triplet_figures(task: TripletTask, prefix: str = "") -> dict[str, SongSums]:
+    """The figures of a sentence encoder on its held-out triplets, their names after `prefix`."""
     song = task.validation.song[task.validation.rows[0]]
-
-    def measure(prefix: str) -> dict[str, SongSums]:
-        scores = task.scores()
-        terms = sum_by_song(song, np.ones(len(song)))
-        return {
-            f"{prefix}triplet_loss": SongSums(sum_by_song(song, scores["loss"]), terms),
-            f"{prefix}triplet_accuracy": SongSums(sum_by_song(song, scores["correct"]), terms),
-        }
-
-    before = measure("untrained_")
-    Trainer(task, config, world).train(hooks=[])
-    return before, measure("")
+    scores = task.scores()
+    terms = sum_by_song(song, np.ones(len(song)))
+    return {
+        f"{prefix}triplet_loss": SongSums(sum_by_song(song, scores["loss"]), terms),
+        f"{prefix}triplet_accuracy": SongSums(sum_by_song(song, scores["correct"]), terms),
+    }
 
 
 def _mean_over_seeds(runs: list[dict[str, SongSums]]) -> dict[str, SongSums]:

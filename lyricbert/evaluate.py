@@ -18,7 +18,7 @@ from lyricbert.masking import EVAL_MASK_RATE, IGNORE, MaskingTables, evaluation_
 from lyricbert.models import MaskedLM, SentenceEncoder
 from lyricbert.precision import autocast
 from lyricbert.tokenizer import Vocabulary
-from lyricbert.triplet import hinge, pairwise_distance
+from lyricbert.triplet import hinge, triplet_distances
 from lyricbert.triplet_data import Triplets
 
 # Fixed, so that an evaluation does not depend on how a model was trained.
@@ -80,28 +80,46 @@ class MaskedLMEvaluator:
         result = torch.zeros(len(self._examples), columns, dtype=torch.float64)
         with evaluating(model):
             for indices in _batches(self._examples, self._world):
-                batch = make_batch(self._examples, indices, self._vocabulary).to(self._world.device)
-                inputs, targets = mask(batch)
-                row = torch.nonzero(targets != IGNORE)[:, 0].cpu()
-                with autocast(self._world.device, self._precision):
-                    logits, gold = model.masked_logits(inputs, batch.attention_mask, targets)
-                measured = measure(logits.float(), gold).double().cpu()
+                _, row, logits, gold = self._predict(model, mask, indices)
+                measured = measure(logits, gold).double().cpu()
                 result.index_add_(0, torch.from_numpy(indices)[row], measured)
         return self._world.sum(result).numpy()
 
     @torch.no_grad()
     def predictions(self, model: MaskedLM, indices: np.ndarray, top: int) -> list[tuple[list[int], int, list[int]]]:
-        """(input ids, original id, the `top` predicted ids, best first) of one masked word of each example."""
-        found = []
+        """(input ids, original id, the `top` predicted ids, best first) of one masked word of each example.
+
+        An example without a word to mask is left out.
+        """
         with evaluating(model):
-            for index in indices:
-                batch = make_batch(self._examples, np.array([index]), self._vocabulary).to(self._world.device)
-                inputs, targets = self.mask_one_word(batch)
-                with autocast(self._world.device, self._precision):
-                    logits, gold = model.masked_logits(inputs, batch.attention_mask, targets)
-                if len(gold):
-                    found.append((inputs[0].tolist(), gold.item(), logits[0].float().topk(top).indices.tolist()))
-        return found
+            inputs, row, logits, gold = self._predict(model, self.mask_one_word, indices)
+        lengths = self._examples.lengths[indices]
+        best = logits.topk(top).indices
+        return [
+            (inputs[r, : lengths[r]].tolist(), gold[n].item(), best[n].tolist()) for n, r in enumerate(row.tolist())
+        ]
+
+    def _predict(
+        self, model: MaskedLM, mask: Masker, indices: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mask the examples `indices` (int64 [R]) and predict. P positions are masked, in order.
+
+        Returns (inputs int64 [R, width], the row of each position int64 [P] on the CPU, logits float32 [P, V], original
+        ids int64 [P]).
+        """
+        batch = make_batch(self._examples, indices, self._vocabulary).to(self._world.device)
+        inputs, targets = mask(batch)
+        with autocast(self._world.device, self._precision):
+            logits, gold = model.masked_logits(inputs, batch.attention_mask, targets)
+        return inputs, torch.nonzero(targets != IGNORE)[:, 0].cpu(), logits.float(), gold
+
+
+def sample_examples(examples: Examples, most: int) -> Examples:
+    """At most `most` examples, always the same ones, in their own order."""
+    if len(examples) <= most:
+        return examples
+    by_hash = np.argsort(hash64(derive_key("evaluation sample"), examples.first_line), kind="stable")
+    return examples.take(np.sort(by_hash[:most]))
 
 
 def gold_ranks(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
@@ -125,9 +143,7 @@ def embed(
 
 def triplet_scores(embeddings: torch.Tensor, triplets: Triplets, distance: str, margin: float) -> dict[str, np.ndarray]:
     """float64 [T] each: `loss` (hinge), `correct` (positive closer than negative), `positive`, `negative`, `active`."""
-    anchor, positive_row, negative_row = (embeddings[torch.from_numpy(rows)] for rows in triplets.rows)
-    positive = pairwise_distance(anchor, positive_row, distance)
-    negative = pairwise_distance(anchor, negative_row, distance)
+    positive, negative = triplet_distances(embeddings[torch.from_numpy(triplets.rows.flatten())], distance)
     loss = hinge(positive, negative, margin)
     scores = {
         "loss": loss,

@@ -44,23 +44,15 @@ class LogHook(Hook):
     def start(self, trainer: Trainer) -> None:
         self._reset()
         if self._writer is not None:
-            minutes = trainer.config.max_minutes
-            self._bar = tqdm(
-                desc="train",
-                total=trainer.total_steps or round(60 * minutes),
-                initial=trainer.progress.step if minutes is None else int(trainer.progress.seconds),
-                unit="step" if minutes is None else "s",
-                disable=None,
-            )
+            total, unit = _bar_scale(trainer)
+            self._bar = tqdm(desc="train", total=total, initial=_bar_position(trainer), unit=unit, disable=None)
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
         self._sums += torch.tensor(
             [result.lines, result.real_tokens, result.padded_tokens, result.wait_seconds], dtype=torch.float64
         )
         if self._bar is not None:
-            minutes = trainer.config.max_minutes
-            done = trainer.progress.step if minutes is None else min(round(60 * minutes), int(trainer.progress.seconds))
-            self._bar.update(done - self._bar.n)
+            self._bar.update(_bar_position(trainer) - self._bar.n)
         loss = None
         if trainer.progress.step % self._every == 0:
             loss = (trainer.world.sum(result.loss_sum) / result.terms).item()  # waits for the GPU
@@ -184,6 +176,19 @@ class CheckpointHook(Hook):
         if every:
             return step % every == 0
         return time.monotonic() - self._saved_at > 60 * self._config.checkpoint_minutes
+
+
+def _bar_scale(trainer: Trainer) -> tuple[int, str]:
+    """(length, unit) of the progress bar: steps, or the seconds of a run that is measured in minutes."""
+    if trainer.total_steps is None:
+        return round(60 * trainer.config.max_minutes), "s"
+    return trainer.total_steps, "step"
+
+
+def _bar_position(trainer: Trainer) -> int:
+    if trainer.total_steps is None:
+        return min(round(60 * trainer.config.max_minutes), int(trainer.progress.seconds))
+    return trainer.progress.step
 
 
 def _peak_memory(device: torch.device) -> float:

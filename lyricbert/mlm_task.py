@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lyricbert.batching import Batch, Examples, LengthBucketSampler, make_batch, unit_examples
+from lyricbert.batching import Batch, LengthBucketSampler, make_batch, unit_examples
 from lyricbert.config import option
 from lyricbert.distributed import World
-from lyricbert.evaluate import MaskedLMEvaluator
-from lyricbert.hashing import derive_key, hash64
+from lyricbert.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.loop import Freeze, LoopConfig
 from lyricbert.masking import IGNORE, MaskingTables, mask_tokens, training_key
 from lyricbert.models import MaskedLM, load_tokenizer_for
@@ -84,11 +83,3 @@ class MaskedLMTask:
 
     def save(self, directory: Path) -> None:
         self.module.save(directory, self._tokenizer)
-
-
-def sample_examples(examples: Examples, most: int) -> Examples:
-    """At most `most` examples, always the same ones, in their own order."""
-    if len(examples) <= most:
-        return examples
-    by_hash = np.argsort(hash64(derive_key("evaluation sample"), examples.first_line), kind="stable")
-    return examples.take(np.sort(by_hash[:most]))

@@ -1,6 +1,5 @@
 """The shared model code: the BERT encoder, the masked language model on it, and the sentence encoder on it."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
 from lyricbert.errors import UserError
+from lyricbert.files import write_json
 from lyricbert.masking import IGNORE
 from lyricbert.store import TokenStore
 from lyricbert.tokenizer import LOADING_REMEDY, fingerprint, first_line, load_tokenizer, prepare_loading
@@ -85,7 +85,7 @@ class SentenceEncoder(nn.Module):
             ("1_Pooling/config.json", pooling),
             ("sentence_bert_config.json", {"max_seq_length": self.bert.config.max_position_embeddings}),
         ):
-            (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            write_json(directory / name, content)
 
 
 def load_masked_lm(name: str, seed: int = 0) -> tuple[MaskedLM, bool]:

@@ -1,21 +1,29 @@
 """A training run in a directory: RUN/config.json, RUN/checkpoints, RUN/tensorboard, RUN/metrics.jsonl, RUN/model."""
 
 import dataclasses
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from lyricbert.checkpoint import checkpoints, load_checkpoint, newest_verified, remove_leftovers, verify
+from lyricbert.checkpoint import (
+    checkpoint_path,
+    checkpoints,
+    load_checkpoint,
+    newest_verified,
+    remove_leftovers,
+    step_of,
+    verify,
+)
 from lyricbert.config import option, to_json
 from lyricbert.distributed import World
 from lyricbert.errors import UserError
+from lyricbert.files import new_directory, write_json
 from lyricbert.hooks import CheckpointHook, EvalHook, HookConfig, LogHook, StopHook
 from lyricbert.loop import Freeze, LoopConfig, Task, Trainer
 from lyricbert.metrics import MetricsWriter
-from lyricbert.store import TokenStore, new_directory
+from lyricbert.store import TokenStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +96,7 @@ def _write_config(config: RunConfig, world: World, precision: str) -> None:
     try:
         (config.out / "checkpoints").mkdir(parents=True, exist_ok=True)
         remove_leftovers(config.out / "checkpoints")
-        text = json.dumps({**to_json(config), **facts}, indent=2) + "\n"
-        (config.out / "config.json").write_text(text, encoding="utf-8")
+        write_json(config.out / "config.json", {**to_json(config), **facts})
     except OSError as error:
         raise UserError(f"{config.out}: cannot be written to ({error.strerror}); give another --out") from None
 
@@ -130,5 +137,5 @@ def _newest_on_main(directory: Path, world: World) -> Path | None:
             print(f"warning: {warning}", file=sys.stderr)
         if checkpoint is None and warnings:
             print(f"warning: no whole checkpoint in {directory}; starting anew", file=sys.stderr)
-    step = int(world.from_main(int(checkpoint.name.removeprefix("step-")) if checkpoint else -1))
-    return directory / f"step-{step:08d}" if step >= 0 else None
+    step = int(world.from_main(step_of(checkpoint) if checkpoint else -1))
+    return checkpoint_path(directory, step) if step >= 0 else None

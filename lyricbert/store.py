@@ -13,16 +13,13 @@ A store is a directory of `meta.json`, `tokenizer/` and these arrays. Lines and 
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lyricbert.errors import UserError
+from lyricbert.files import sha256_of, write_json
 
 FORMAT_VERSION = 1
 TRAIN, VALIDATION = 0, 1
@@ -94,29 +91,6 @@ def _open_array(path: Path, described: dict | None) -> np.ndarray:
     return array
 
 
-@contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
-    """A directory under a temporary name that takes the name `path` once the block has ended without an error."""
-    if path.exists():
-        raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}); give another --out") from None
-    try:
-        yield temporary
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_arrays(directory: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
     """Write `arrays` and `meta.json`, which describes each array by shape, dtype and SHA-256."""
     described = {}
@@ -126,4 +100,4 @@ def write_arrays(directory: Path, arrays: dict[str, np.ndarray], meta: dict) -> 
         digest = sha256_of(directory / f"{name}.npy")
         described[name] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}
     document = {"format_version": FORMAT_VERSION, **meta, "arrays": described}
-    (directory / "meta.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_json(directory / "meta.json", document)

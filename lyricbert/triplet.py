@@ -17,6 +17,15 @@ def pairwise_distance(a: torch.Tensor, b: torch.Tensor, distance: str) -> torch.
     return F.pairwise_distance(a, b)
 
 
+def triplet_distances(embeddings: torch.Tensor, distance: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """(anchor to positive, anchor to negative), float32 [T] each.
+
+    `embeddings`: float32 [3 * T, hidden], all anchors, then all positives, then all negatives.
+    """
+    anchor, positive, negative = embeddings.chunk(3)
+    return pairwise_distance(anchor, positive, distance), pairwise_distance(anchor, negative, distance)
+
+
 def distance_matrix(embeddings: torch.Tensor, distance: str) -> torch.Tensor:
     """Distances float32 [N, N] between all rows of `embeddings`, float32 [N, hidden]."""
     if distance == "cosine":
@@ -67,9 +76,7 @@ def triplet_loss(
     if loss == "batch-hard":
         positive, negative = hardest(distance_matrix(embeddings, distance), songs)
         return hinge(positive, negative, margin).sum()
-    anchor, positive_row, negative_row = embeddings.chunk(3)
-    positive = pairwise_distance(anchor, positive_row, distance)
-    negative = pairwise_distance(anchor, negative_row, distance)
+    positive, negative = triplet_distances(embeddings, distance)
     if loss == "soft-margin":
         return soft_margin(positive, negative).sum()
     return hinge(positive, negative, margin).sum()

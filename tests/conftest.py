@@ -27,8 +27,6 @@ summer winter shadow dream stone ocean bridge letter whisper thunder garden mirr
 the a on in under over through with without never always again tonight slowly run fall burn hold call wait leave stay
 turn break sing cry
 """
-
-
 WORD_LIST = WORDS.split()
 
 
@@ -84,34 +82,32 @@ def tokenizer(work: Path) -> BertTokenizer:
     return BertTokenizer(vocab=vocabulary, model_max_length=64)
 
 
-def _config(tokenizer: BertTokenizer, **changes: object) -> BertConfig:
-    settings = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": 64,
-    }
-    return BertConfig(**{**settings, **changes})
+def make_model(directory: Path, kind: type, tokenizer: BertTokenizer, seed: int = 0, positions: int = 64) -> Path:
+    """Save a tiny, randomly initialised BERT of class `kind` with its tokenizer."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=positions,
+    )
+    kind(config).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
 
 
 @pytest.fixture(scope="session")
 def model_dir(work: Path, tokenizer: BertTokenizer) -> Path:
     """A tiny BERT with an MLM head."""
-    torch.manual_seed(0)
-    BertForMaskedLM(_config(tokenizer)).save_pretrained(work / "model")
-    tokenizer.save_pretrained(work / "model")
-    return work / "model"
+    return make_model(work / "model", BertForMaskedLM, tokenizer)
 
 
 @pytest.fixture(scope="session")
 def encoder_dir(work: Path, tokenizer: BertTokenizer) -> Path:
     """A tiny BERT without an MLM head."""
-    torch.manual_seed(1)
-    BertModel(_config(tokenizer)).save_pretrained(work / "encoder")
-    tokenizer.save_pretrained(work / "encoder")
-    return work / "encoder"
+    return make_model(work / "encoder", BertModel, tokenizer, seed=1)
 
 
 @pytest.fixture(scope="session")

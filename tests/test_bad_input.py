@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, call
+from conftest import ROOT, call, make_model, torchrun
+from transformers import BertForMaskedLM
 
 import train_mlm
 import train_triplet
@@ -50,18 +51,12 @@ CASES = [
 
 @pytest.fixture
 def places(tmp_path, store_dir, songs_file, model_dir, tokenizer):
-    import torch
-    from conftest import _config
-    from transformers import BertForMaskedLM
-
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "folder").mkdir()
     (tmp_path / "image.png").write_bytes(b"\x89PNG")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("precious")
-    torch.manual_seed(0)
-    BertForMaskedLM(_config(tokenizer, max_position_embeddings=16)).save_pretrained(tmp_path / "short")
-    tokenizer.save_pretrained(tmp_path / "short")
+    make_model(tmp_path / "short", BertForMaskedLM, tokenizer, positions=16)
     return {
         "songs": songs_file,
         "store": store_dir,
@@ -114,8 +109,6 @@ def test_an_unreachable_hub_is_said(tmp_path, store_dir, capfd):
 
 
 def test_more_processes_than_micro_batches_are_refused(tmp_path, store_dir, model_dir):
-    from conftest import torchrun
-
     process = torchrun(
         2, "train_mlm.py", "--data", store_dir, "--model", model_dir, "--out", tmp_path / "x",
         "--global-micro-batches", 3,

@@ -5,6 +5,7 @@ from conftest import call
 import train_mlm
 from lyricbert.checkpoint import checkpoints, newest_verified, prune, remove_leftovers, verify
 from lyricbert.errors import UserError
+from lyricbert.files import sha256_of, write_json
 from lyricbert.metrics import read_metrics
 
 
@@ -83,12 +84,10 @@ class Planted:
 
 
 def test_a_pickle_in_place_of_the_optimizer_never_runs(run, store_dir, model_dir, tmp_path):
-    from lyricbert.checkpoint import _write_json, sha256_of
-
     checkpoint = run / "checkpoints/step-00000006"
     torch.save({"optimizer": Planted(tmp_path / "planted")}, checkpoint / "optimizer.pt")
     sums = {name: sha256_of(checkpoint / name) for name in ("model.safetensors", "optimizer.pt", "state.json")}
-    _write_json(checkpoint / "manifest.json", sums)
+    write_json(checkpoint / "manifest.json", sums)
     with pytest.raises(UserError, match=r"optimizer\.pt"):
         call(train_mlm.main, *arguments(store_dir, model_dir, run))
     assert not (tmp_path / "planted").exists()

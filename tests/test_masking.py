@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lyricbert.batching import line_examples, make_batch
+from lyricbert.batching import line_examples, make_batch, section_examples
 from lyricbert.masking import IGNORE, MaskingTables, evaluation_key, mask_tokens, training_key
 from lyricbert.store import TRAIN
 from lyricbert.tokenizer import Vocabulary, vocabulary
@@ -108,8 +108,6 @@ def test_different_keys_mask_differently(tables):
 
 
 def test_the_separator_within_a_section_is_never_masked(store, tokenizer):
-    from lyricbert.batching import section_examples
-
     words = vocabulary(tokenizer)
     tables = MaskingTables.of(words, torch.device("cpu"))
     for view in (line_examples, section_examples):

@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import train_mlm
 import train_triplet
+from lyricbert.checkpoint import step_of
 from lyricbert.errors import UserError
 from lyricbert.metrics import read_metrics
 
@@ -38,12 +39,25 @@ def curve(run: Path, name: str = "train/loss") -> dict[int, float]:
     return {record["step"]: record[name] for record in read_metrics(run / "metrics.jsonl") if name in record}
 
 
+def assert_same_weights(run: Path, other: Path) -> None:
+    ours, theirs = weights(run), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def rewind(run: Path, step: int) -> None:
+    """Take away the result and all checkpoints after `step`, as if the run had been killed."""
+    shutil.rmtree(run / "model")
+    for checkpoint in (run / "checkpoints").iterdir():
+        if step_of(checkpoint) > step:
+            shutil.rmtree(checkpoint)
+
+
 def assert_same_run(run: Path, other: Path) -> None:
     """Bit for bit: weights, optimizer, and the loss of every step."""
     assert curve(run) == curve(other)
     assert curve(run, "eval/loss") == curve(other, "eval/loss")
-    ours, theirs = weights(run), weights(other)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert_same_weights(run, other)
     last = f"checkpoints/step-{STEPS:08d}/optimizer.pt"
     ours, theirs = (torch.load(path / last, weights_only=True)["optimizer"]["state"] for path in (run, other))
     for number, moments in theirs.items():
@@ -107,12 +121,11 @@ def test_any_number_of_processes_trains_the_same(alone, processes, request):
 def test_four_processes_add_up_in_the_same_order_after_going_on(four, tmp_path, store_dir, model_dir):
     """Two addends have one sum; from three on, DDP's gradient buckets have to be those of the run left alone."""
     shutil.copytree(four, tmp_path / "run")
-    for made in ("run/model", "run/checkpoints/step-00000020"):
-        shutil.rmtree(tmp_path / made)
+    rewind(tmp_path / "run", 10)
     errors = finish(torchrun(4, "train_mlm.py", *few_steps(store_dir, model_dir, tmp_path / "run")))
     assert "step-00000010" in errors
     assert curve(tmp_path / "run") == curve(four)
-    assert all(torch.equal(tensor, weights(four)[name]) for name, tensor in weights(tmp_path / "run").items())
+    assert_same_weights(tmp_path / "run", four)
 
 
 def test_training_lowers_the_held_out_loss(undisturbed):
@@ -124,10 +137,7 @@ def test_training_lowers_the_held_out_loss(undisturbed):
 def test_going_on_from_the_middle_of_an_epoch_is_the_same_run(undisturbed, tmp_path, store_dir, model_dir):
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
-    shutil.rmtree(run / "model")
-    for checkpoint in (run / "checkpoints").iterdir():
-        if int(checkpoint.name.removeprefix("step-")) > 100:
-            shutil.rmtree(checkpoint)
+    rewind(run, 100)
     errors = finish(torchrun(2, "train_mlm.py", *mlm_arguments(store_dir, model_dir, run, "--max-steps", STEPS)))
     assert "step-00000100" in errors
     assert_same_run(run, undisturbed)
@@ -144,7 +154,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(undisturbed, tmp_path, stor
     assert "stopped by" in errors
     assert "run the same command to go on" in errors
     assert not (run / "model").exists()
-    stopped_at = max(int(path.name[5:]) for path in (run / "checkpoints").iterdir())
+    stopped_at = max(step_of(path) for path in (run / "checkpoints").iterdir())
     assert 20 <= stopped_at < STEPS
     assert f"step-{stopped_at:08d}" in finish(torchrun(2, "train_mlm.py", *arguments))
     assert_same_run(run, undisturbed)
@@ -234,12 +244,11 @@ def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
     assert [rates[step] for step in (1, 2, 3)] == [5e-3] * 3
     assert max(rates[step] for step in (4, 5, 6)) <= 1e-3
     # Going on from the end of the warm-up, with no optimizer state of the encoder yet, is the same run.
-    whole = weights(tmp_path / "run")
-    for made in ("run/model", "run/checkpoints/step-00000006"):
-        shutil.rmtree(tmp_path / made)
+    shutil.copytree(tmp_path / "run", tmp_path / "whole")
+    rewind(tmp_path / "run", 3)
     call(train_mlm.main, *arguments)
     assert "step-00000003" in capfd.readouterr().err
-    assert all(torch.equal(tensor, whole[name]) for name, tensor in weights(tmp_path / "run").items())
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")
 
 
 def test_the_warm_up_is_the_same_in_two_processes(tmp_path, store_dir, encoder_dir):
@@ -288,7 +297,7 @@ def test_going_on_from_a_named_checkpoint(alone, tmp_path, store_dir, model_dir)
     checkpoint = alone / "checkpoints/step-00000010"
     call(train_mlm.main, *few_steps(store_dir, model_dir, tmp_path / "run"), "--resume", checkpoint)
     assert list(curve(tmp_path / "run")) == list(range(11, 21))
-    assert all(torch.equal(tensor, weights(alone)[name]) for name, tensor in weights(tmp_path / "run").items())
+    assert_same_weights(tmp_path / "run", alone)
 
 
 def test_a_checkpoint_of_another_run_is_refused(alone, store_dir, model_dir):
