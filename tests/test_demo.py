@@ -1,0 +1,64 @@
+"""The embedded corpus: its size, its variety and the shape of every song."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lyricbert.corpus import Song, list_files, read_songs
+
+SONGS = Path(__file__).parent.parent / "lyricbert" / "demo" / "songs"
+HEADER = re.compile(r"^\[[A-Z][A-Za-z0-9 -]*\]$")
+
+
+@pytest.fixture(scope="module")
+def songs() -> list[Song]:
+    dropped = Counter()
+    read = [song for path in list_files([SONGS]) for song in read_songs(path, dropped)]
+    assert set(+dropped) == {"section headers"}  # nothing else needed cleaning
+    return read
+
+
+def lines_of(song: Song) -> list[str]:
+    return [line for section in song.sections for line in section]
+
+
+def test_there_are_enough_songs_and_lines(songs):
+    assert len(songs) >= 120
+    assert 2_400 <= sum(len(lines_of(song)) for song in songs) <= 2_800
+    assert len({song.title for song in songs}) == len(songs)
+    assert len({song.artist for song in songs}) >= 20
+
+
+def test_at_least_nine_lines_of_ten_are_unique(songs):
+    lines = [re.sub(r"\W+", " ", line.lower()).strip() for song in songs for line in lines_of(song)]
+    occurring_once = sum(times == 1 for times in Counter(lines).values())
+    assert occurring_once / len(lines) >= 0.9
+
+
+def test_no_template_was_filled_in(songs):
+    """Songs share few runs of four words, and the vocabulary is wide."""
+    songs_of_run, words = Counter(), set()
+    for song in songs:
+        tokens = re.findall(r"\w+(?:'\w+)?", " ".join(lines_of(song)).lower())
+        words.update(tokens)
+        songs_of_run.update({tuple(tokens[at : at + 4]) for at in range(len(tokens) - 3)})
+    shared = sum(count > 1 for count in songs_of_run.values())
+    assert shared / len(songs_of_run) < 0.01
+    assert len(words) > 3_000
+
+
+def test_every_song_has_14_to_30_lines_in_sections(songs):
+    for song in songs:
+        assert 14 <= len(lines_of(song)) <= 30, song.title
+        assert len(song.sections) >= 3, song.title
+        assert all(line.isprintable() and len(line) <= 120 for line in lines_of(song)), song.title
+
+
+def test_every_section_stands_under_its_header():
+    for path in list_files([SONGS]):
+        for section in path.read_text(encoding="utf-8").removesuffix("\n").split("\n\n"):
+            header, *lines = section.split("\n")
+            assert HEADER.match(header), (path, header)
+            assert lines and all(line and line == line.strip() and line[0] != "[" for line in lines), (path, header)
