@@ -3,13 +3,10 @@
 # Arguments go to pytest. PYTHON names the interpreter that makes .venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+REPO=$PWD
+source launch/venv.sh
 
-PYTHON=${PYTHON:-python3}
-
-if [ ! -x .venv/bin/python ]; then
-    "$PYTHON" -m venv .venv
-fi
-.venv/bin/python -m pip install --quiet -r requirements.txt -r tests/requirements.txt
-.venv/bin/ruff check .
-.venv/bin/ruff format --check .
-exec .venv/bin/python -m pytest "$@"
+install -r requirements.txt -r tests/requirements.txt
+"$VENV" -m ruff check .
+"$VENV" -m ruff format --check .
+exec "$VENV" -m pytest "$@"

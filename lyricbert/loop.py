@@ -147,8 +147,10 @@ class Trainer:
             )
         self.task, self.config, self.world = task, config, world
         self.freeze = freeze or Freeze()
-        if self.total_steps is not None and self.freeze.steps >= self.total_steps:
-            raise UserError(f"--head-warmup-steps {self.freeze.steps}: must be less than the {self.total_steps} steps")
+        if self.total_steps is not None and self.freeze.steps > self.total_steps:
+            raise UserError(
+                f"--head-warmup-steps {self.freeze.steps}: must not be more than the {self.total_steps} steps"
+            )
         self.precision = config.resolved_precision(world.device)
         self.progress = Progress()
         self.stop_signal: str | None = None

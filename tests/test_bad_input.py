@@ -35,7 +35,7 @@ CASES = [
     ("mlm", "--data {store} --model {model} --out {new} --tokens-per-batch 5", "the longest example"),
     ("mlm", "--data {store} --model {model} --out {new} --global-micro-batches 9999", "too few"),
     ("mlm", "--data {store} --model {model} --out {new} --max-steps 5 --max-minutes 5", "give one of them"),
-    ("mlm", "--data {store} --model {model} --out {new} --max-steps 5 --head-warmup-steps 5", "less than"),
+    ("mlm", "--data {store} --model {model} --out {new} --max-steps 5 --head-warmup-steps 6", "more than"),
     ("mlm", "--data {store} --model {short} --out {new} --unit section", "--max-tokens 16"),
     ("triplet", "--data {store} --model {model} --out {new} --max-songs 1", "two songs"),
     ("triplet", "--data {store} --model {model} --out {new} --loss contrastive", "invalid choice"),

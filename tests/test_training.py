@@ -251,6 +251,17 @@ def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
     assert_same_weights(tmp_path / "run", tmp_path / "whole")
 
 
+def test_a_head_can_be_trained_on_top_of_a_resting_encoder(tmp_path, store_dir, encoder_dir):
+    head_only = ("--max-steps", 10, "--head-warmup-steps", 10, "--head-warmup-lr", 5e-3)
+    call(train_mlm.main, *mlm_arguments(store_dir, encoder_dir, tmp_path / "run", *head_only))
+    before, after = (load_file(path / "model.safetensors") for path in (encoder_dir, tmp_path / "run/model"))
+    encoder = [name for name in after if name.startswith("bert.")]
+    assert len(encoder) > 30
+    assert all(torch.equal(after[name], before[name.removeprefix("bert.")]) for name in encoder)
+    losses = curve(tmp_path / "run", "eval/loss")
+    assert losses[10] < losses[0]
+
+
 def test_the_warm_up_is_the_same_in_two_processes(tmp_path, store_dir, encoder_dir):
     """The thaw falls into the second epoch, after DDP has reduced the head's gradients only."""
     warmup = ("--max-steps", 20, "--head-warmup-steps", 15)

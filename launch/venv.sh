@@ -1,0 +1,24 @@
+# Sourced by test.sh and quickstart.sh, which set REPO: makes .venv if there is none, and installs into it.
+
+# The interpreter that makes .venv.
+PYTHON=${PYTHON:-python3}
+# The one inside it, which runs everything.
+VENV=$REPO/.venv/bin/python
+
+# fail MESSAGE: a user's mistake ends with one line and status 2.
+fail() {
+    echo "$*" >&2
+    exit 2
+}
+
+# install PIP_ARGUMENT...
+install() {
+    if ! "$VENV" -m pip --version > /dev/null 2>&1; then # there is none, or its making was interrupted
+        command -v "$PYTHON" > /dev/null || fail "$PYTHON: no such program; name a Python 3.11 or newer with PYTHON="
+        "$PYTHON" -c "$IS_NEW" || fail "$PYTHON: Python 3.11 or newer is needed; name one with PYTHON="
+        "$PYTHON" -m venv "$REPO/.venv"
+    fi
+    "$VENV" -c "$IS_NEW" || fail "$REPO/.venv: Python 3.11 or newer is needed; remove this folder"
+    "$VENV" -m pip install --quiet --disable-pip-version-check "$@"
+}
+IS_NEW='import sys; sys.exit(sys.version_info < (3, 11))'

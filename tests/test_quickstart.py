@@ -1,0 +1,142 @@
+"""launch/quickstart.sh, as a user starts it; pip is a stand-in, since .ci/run runs the real thing."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, make_songs
+
+SETTINGS = {
+    "SOURCE": "my lyrics",
+    "MODEL": "my model",
+    "OUT": "out",
+    "NPROC": "2",
+    "LINE": "over the [MASK] tonight",
+    "EACH": "silver river",
+    "PREPARE_FLAGS": "--val-fraction 0.2",
+    "MLM_FLAGS": "--max-steps 6 --tokens-per-batch 256 --checkpoint-every 2",
+    "COMPARE_FLAGS": "--seeds 1 --max-steps 2 --max-length 64",
+}
+
+
+@pytest.fixture
+def box(tmp_path, model_dir) -> Path:
+    """A working directory, its path with a space, that holds lyrics, a model, and the repository in `a copy`."""
+    box = tmp_path / "a box"
+    repository = box / "a copy"
+    for name in ("launch", "lyricbert"):
+        shutil.copytree(ROOT / name, repository / name)
+    for name in ("train_mlm.py", "requirements.txt"):
+        shutil.copy(ROOT / name, repository)
+    python = repository / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\n[ "$1 $2" = "-m pip" ] || exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (box / "my lyrics").mkdir()
+    for number, song in enumerate(make_songs(20, seed=3)):
+        (box / "my lyrics" / f"{number}.txt").write_text(song["lyrics"])
+    shutil.copytree(model_dir, box / "my model")
+    return box
+
+
+def quickstart(box: Path, *arguments: str, **settings: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        ["bash", "a copy/launch/quickstart.sh", *arguments],
+        cwd=box,
+        env={**os.environ, **SETTINGS, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # so that it can be interrupted together with what it starts, as a terminal does
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    return said
+
+
+def refuse(process: subprocess.Popen) -> str:
+    """Wait for a quickstart, which must end with status 2."""
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    return said
+
+
+def test_it_ends_with_the_report_and_keeps_what_is_done(box):
+    said = finish(quickstart(box))
+    report = said[said.index("== The report") :]
+    tables, compared = report.split("# Did adapting help?")
+    assert "over the [MASK] tonight" in tables and "my model" in tables and "mlm/model" in tables
+    assert "silver river" in tables
+    assert "| triplet loss after training" in compared and "| MLM loss" in compared
+    assert json.loads((box / "out/report/report.json").read_text())["verdict"] in compared
+    assert "tensorboard" in compared and "SOURCE=my_lyrics/" in compared
+
+    before = {path: path.stat().st_mtime_ns for path in (box / "out").rglob("*") if path.name != "fill.txt"}
+    again = finish(quickstart(box))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert again[again.index("# Did") : again.index("Took")] == said[said.index("# Did") : said.index("Took")]
+
+    said = refuse(quickstart(box, MLM_FLAGS="--max-steps 7"))
+    assert f"{box}/out/mlm: made with other settings" in said
+    said = refuse(quickstart(box, PREPARE_FLAGS="--val-fraction 0.3"))
+    assert f"{box}/out/store: made with other settings" in said
+    time.sleep(0.01)
+    (box / "my lyrics/new.txt").write_text("a new song\n")
+    assert "has changed since" in refuse(quickstart(box))
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_interrupted_in_training_it_goes_on(box):
+    longer = {"MLM_FLAGS": "--max-steps 3000 --tokens-per-batch 256 --checkpoint-every 2 --keep-last 10000"}
+    process = quickstart(box, **longer)
+    while not list((box / "out/mlm/checkpoints").glob("step-*")):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert said.endswith("what is done is kept, the same command goes on\n")
+    assert not (box / "out/mlm/model").exists()
+
+    process = quickstart(box, **longer)
+    while "going on from mlm/checkpoints/step-" not in (line := process.stdout.readline()):
+        assert line and "token store" not in line  # no second preparation
+    os.killpg(process.pid, signal.SIGINT)  # the processes of torchrun end only if torchrun tells them
+    process.communicate(timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
+        ({"NPROC": "two"}, "NPROC=two: must be a number"),
+        ({"OUT": "my model/config.json/out"}, "cannot be made"),
+        ({"MODEL": "my lyrics"}, "my lyrics: no tokenizer could be loaded"),
+    ],
+)
+def test_mistakes(box, settings, message):
+    assert message in refuse(quickstart(box, **settings))
+
+
+def test_help(box):
+    assert "SOURCE=my_lyrics/" in finish(quickstart(box, "--help"))
+    assert "SOURCE=my_lyrics/" in refuse(quickstart(box, "my_lyrics/"))
+
+
+def test_the_interpreter_is_checked_before_anything_is_installed(box):
+    shutil.rmtree(box / "a copy/.venv")
+    assert "nopython: no such program" in refuse(quickstart(box, PYTHON="nopython"))
+    old = box / "old python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    assert "old python: Python 3.11 or newer is needed" in refuse(quickstart(box, PYTHON=str(old)))
+    assert not (box / "a copy/.venv").exists()
