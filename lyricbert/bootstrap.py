@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
+# Over fewer songs the interval is too narrow: of normal differences it holds the mean 90 % of the time with 10 songs,
+# 85 % with 5 and 52 % with 2.
+FEWEST_SONGS = 10
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,8 @@ class Paired:
     songs: int
 
     def verdict(self, lower_is_better: bool) -> str:
-        """`helped` or `hurt` if the interval lies on one side of 0, else `cannot tell`."""
-        if self.low <= 0 <= self.high:
+        """`helped` or `hurt` if the interval lies on one side of 0 and rests on enough songs, else `cannot tell`."""
+        if self.songs < FEWEST_SONGS or self.low <= 0 <= self.high:
             return "cannot tell"
         return "helped" if (self.high < 0) == lower_is_better else "hurt"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lyricbert.batching import unit_examples
-from lyricbert.bootstrap import RESAMPLES, Paired, paired_difference, sum_by_song
+from lyricbert.bootstrap import FEWEST_SONGS, RESAMPLES, Paired, paired_difference, sum_by_song
 from lyricbert.config import option, parse, to_json
 from lyricbert.distributed import World, start_world
 from lyricbert.errors import UserError, run_command
@@ -42,6 +42,10 @@ MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
 _HEADLESS = (
     "The {side} model has no MLM head. Its MLM and fill-in figures are those of a fresh, untrained head and say nothing"
     " of its encoder, so no verdict is drawn from them."
+)
+_FEW_SONGS = (
+    f"An interval over fewer than {FEWEST_SONGS} held-out songs is too narrow to be trusted, so no verdict is drawn"
+    " from one. Prepare with a larger --val-fraction, or more songs."
 )
 # Whether adapting was worth it is decided by the task it was meant for.
 DECISIVE = "triplet_loss"
@@ -95,12 +99,15 @@ def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[
         comparable = not (headless and name in MLM_FIGURES)
         verdict = paired.verdict(lower_is_better) if comparable else "cannot tell"
         rows[name] = {**dataclasses.asdict(paired), "verdict": verdict}
+    notes = [_HEADLESS.format(side=side) for side in headless]
+    if any(row["songs"] < FEWEST_SONGS for row in rows.values()):
+        notes.append(_FEW_SONGS)
     return {
         "verdict": rows[DECISIVE]["verdict"],
         "decided_by": DECISIVE,
         "figures": rows,
         "by_seed": [_by_seed(config.seed + number, one) for number, one in enumerate(trained)],
-        "notes": [_HEADLESS.format(side=side) for side in headless],
+        "notes": notes,
         "config": {**to_json(config), "store": store.identity},
     }
 

@@ -93,10 +93,11 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
         return
     if field.default is dataclasses.MISSING:
         options["required"] = True
+        options["help"] += " (required)"
     else:
         options["default"] = field.default
-        if field.default is not None:
-            options["help"] += " (default: %(default)s)"
+        if "(default:" not in options["help"]:
+            options["help"] += " (default: none)" if field.default is None else " (default: %(default)s)"
     options["metavar"] = {int: "N", float: "X", Path: "PATH", str: "NAME"}[kind]
     if metadata["choices"]:
         options["choices"], options["metavar"] = metadata["choices"], None

@@ -39,6 +39,13 @@ def test_the_interval_covers_the_truth_about_95_times_in_100():
     assert 86 <= covered <= 100
 
 
+def test_no_verdict_from_a_handful_of_songs():
+    few, enough = (paired_difference(np.ones(songs), np.zeros(songs), np.ones(songs)) for songs in (9, 10))
+    assert few.high < 0
+    assert few.verdict(lower_is_better=True) == "cannot tell"
+    assert enough.verdict(lower_is_better=True) == "helped"
+
+
 def test_ratios_weigh_songs_by_their_terms():
     paired = paired_difference(np.array([2.0, 30.0]), np.array([1.0, 30.0]), np.array([1.0, 10.0]))
     assert paired.base == pytest.approx(32 / 11)
