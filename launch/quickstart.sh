@@ -25,8 +25,10 @@ NPROC=${NPROC:-2}
 # Where everything goes.
 name=$(basename "$SOURCE")
 OUT=${OUT:-$REPO/runs/quickstart-${name%.*}${MODEL:+-$(basename "$MODEL")}}
-# A line to fill in, and one of which every word is masked in turn; it is from a song that is held out.
-LINE=${LINE:-there is a light left on in the [MASK]}
+# A line to fill in, with the word that stood there if you like.
+GOLD=${GOLD-$([ -n "${LINE:-}" ] || echo sheets)}
+LINE=${LINE:-lipstick stains on my [MASK]}
+# A line of which every word is masked in turn. This one is from a song that is held out.
 EACH=${EACH:-love is just a warm thing that comes out too soon}
 # Flags of lyricbert.prepare, train_mlm.py and lyricbert.compare. With the small BERT: what two CPU cores do in minutes.
 if [ -z "$MODEL" ]; then
@@ -100,7 +102,7 @@ once mlm/model adapt "$MODEL" mlm $MLM_FLAGS
 
 say "4/5 Fill in blanks with the base and the adapted model"
 {
-    "$VENV" -m lyricbert.fill "$LINE" --model "$MODEL" --model mlm/model
+    "$VENV" -m lyricbert.fill "$LINE" ${GOLD:+--gold "$GOLD"} --model "$MODEL" --model mlm/model
     echo
     "$VENV" -m lyricbert.fill "$EACH" --mask-each --model "$MODEL" --model mlm/model
 } > fill.txt
@@ -118,7 +120,7 @@ cat << END
 
 Took $((SECONDS / 60)) min $((SECONDS % 60)) s. What next:
 The curves      "$REPO/.venv/bin/tensorboard" --logdir "$OUT"
-Another line    the same command with LINE="lipstick stains on my [MASK]" before it
+Another line    the same command with LINE="there is a light left on in the [MASK]" before it
 Your lyrics     SOURCE=my_lyrics/ bash "$0"
 On four GPUs    MODEL=bert-base-uncased SOURCE=my_lyrics/ NPROC=4 bash "$0"
 END
