@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from lyricbert.allocator import keep_freed_memory
 from lyricbert.errors import UserError
 
 
@@ -57,6 +58,7 @@ def start_world() -> Iterator[World]:
         torch.cuda.set_device(device)
     else:
         device = torch.device("cpu")
+        keep_freed_memory()
     if size > 1:
         # Flags and clocks are CPU tensors on gloo, so that agreeing on them never waits for the GPU.
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
