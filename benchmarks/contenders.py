@@ -1,0 +1,193 @@
+"""The programs that are compared: each trains on the same lines and calls `clock.step` after every step."""
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import (
+    AutoTokenizer,
+    BertForMaskedLM,
+    DataCollatorForLanguageModeling,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from lyricbert.batching import line_examples
+from lyricbert.distributed import start_world
+from lyricbert.loop import Hook, StepResult
+from lyricbert.loop import Trainer as Loop
+from lyricbert.mlm_task import MaskedLMConfig, MaskedLMTask
+from lyricbert.models import load_masked_lm
+from lyricbert.store import TRAIN, TokenStore
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all contenders share. `batch_lines`: lines in a step. `steps`: to be timed. `precision`: bf16 or fp32."""
+
+    store: TokenStore
+    model: str
+    batch_lines: int
+    steps: int
+    precision: str
+    device: torch.device
+
+
+@dataclass
+class Clock:
+    """Times the steps after the first `warmup`, and counts what they held."""
+
+    warmup: int = 3
+    steps: int = 0
+    lines: int = 0
+    real_tokens: int = 0
+    padded_tokens: int = 0
+    seconds: float = 0.0
+    _started: float = field(default=0.0, repr=False)
+
+    def step(self, lines: int, real_tokens: int, padded_tokens: int) -> None:
+        """After a step on a batch of this many lines and tokens, with and without padding."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.steps += 1
+        if self.steps > self.warmup:
+            self.lines += lines
+            self.real_tokens += real_tokens
+            self.padded_tokens += padded_tokens
+            self.seconds += now - self._started
+        self._started = now
+
+    def batch(self, attention_mask: torch.Tensor) -> None:
+        """After a step on a batch with this mask: int64 [rows, width]."""
+        self.step(len(attention_mask), int(attention_mask.sum()), attention_mask.numel())
+
+
+def peak_gib() -> float:
+    """Most memory this process had: of the GPU if there is one, else resident, in GiB."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def lyricbert_loop(setting: Setting, clock: Clock) -> None:
+    """This project: `train_mlm.py`'s task and loop, one process."""
+
+    class ClockHook(Hook):
+        def step(self, trainer: Loop, result: StepResult) -> None:
+            clock.step(result.lines, result.real_tokens, result.padded_tokens)
+
+    lengths = line_examples(setting.store, TRAIN).lengths
+    config = MaskedLMConfig(
+        max_steps=clock.warmup + setting.steps,
+        precision=setting.precision,
+        tokens_per_batch=round(setting.batch_lines * lengths.mean()),
+        global_micro_batches=1,
+    )
+    model, _ = load_masked_lm(setting.model)
+    with start_world() as world:
+        task = MaskedLMTask(model, config, setting.model, setting.store, world)
+        Loop(task, config, world).train([ClockHook()])
+
+
+def hugging_face_trainer(setting: Setting, clock: Clock) -> None:
+    """`Trainer` as run_mlm.py --line_by_line sets it up, batches grouped by length."""
+
+    class ClockCallback(TrainerCallback):
+        def on_step_end(self, args: TrainingArguments, state: object, control: object, **kwargs: object) -> None:
+            clock.batch(masks.pop(0))
+
+    masks: list[torch.Tensor] = []
+    collate = _collator(setting)
+
+    def remember(rows: list[dict]) -> dict[str, torch.Tensor]:
+        batch = collate(rows)
+        masks.append(batch["attention_mask"])
+        return batch
+
+    arguments = TrainingArguments(
+        output_dir="unused",
+        max_steps=clock.warmup + setting.steps,
+        per_device_train_batch_size=setting.batch_lines,
+        bf16=setting.precision == "bf16",
+        use_cpu=setting.device.type == "cpu",
+        train_sampling_strategy="group_by_length",
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    Trainer(
+        model=BertForMaskedLM.from_pretrained(setting.model),
+        args=arguments,
+        train_dataset=Lines(setting.store),
+        data_collator=remember,
+        callbacks=[ClockCallback()],
+    ).train()
+
+
+def lightning_recipe(setting: Setting, clock: Clock) -> None:
+    """The original recipe: PyTorch Lightning, batches of sorted lines masked once, dense head, fp32, Adam."""
+    import lightning
+
+    class Recipe(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = BertForMaskedLM.from_pretrained(setting.model)
+
+        def training_step(self, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
+            return self.model(**batch).loss
+
+        def on_train_batch_end(self, outputs: object, batch: dict[str, torch.Tensor], index: int) -> None:
+            clock.batch(batch["attention_mask"])
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.Adam(self.parameters(), lr=5e-5, eps=1e-4)
+
+    lines, collate = Lines(setting.store), _collator(setting)
+    order = np.argsort(lines.examples.lengths, kind="stable")
+    starts = range(0, len(order), setting.batch_lines)
+    batches = [collate([lines[i] for i in order[start : start + setting.batch_lines]]) for start in starts]
+    lightning.Trainer(
+        accelerator="gpu" if setting.device.type == "cuda" else "cpu",
+        devices=1,
+        max_steps=clock.warmup + setting.steps,
+        max_epochs=-1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(Recipe(), DataLoader(batches, batch_size=None, shuffle=True))
+
+
+CONTENDERS: dict[str, Callable[[Setting, Clock], None]] = {
+    "lyricbert": lyricbert_loop,
+    "trainer": hugging_face_trainer,
+    "lightning": lightning_recipe,
+}
+
+
+class Lines(Dataset):
+    """The training lines of a store as token ids, special tokens included."""
+
+    def __init__(self, store: TokenStore):
+        self.store = store
+        self.examples = line_examples(store, TRAIN)
+        self.tokenizer = AutoTokenizer.from_pretrained(store.tokenizer_path)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        line = self.examples.first_line[index]
+        tokens = self.store.tokens[self.store.line_offsets[line] : self.store.line_offsets[line + 1]].tolist()
+        return {"input_ids": [self.tokenizer.cls_token_id, *tokens, self.tokenizer.sep_token_id]}
+
+
+def _collator(setting: Setting) -> DataCollatorForLanguageModeling:
+    return DataCollatorForLanguageModeling(AutoTokenizer.from_pretrained(setting.store.tokenizer_path))
