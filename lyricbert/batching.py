@@ -1,8 +1,4 @@
-"""The length-sorted bucketing sampler, and padded batches with attention masks.
-
-A global step is `global_micro_batches` micro-batches of at most `tokens_per_batch` padded tokens each. Which examples
-are in step n depends on the seed and n alone, never on the number of ranks: rank r of W takes every W-th micro-batch.
-"""
+"""Examples, lines or sections of a store, and batches of them with attention masks."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +9,6 @@ import numpy as np
 import torch
 
 from lyricbert.errors import UserError
-from lyricbert.hashing import derive_key, hash64, top_bits
 from lyricbert.store import TRAIN, VALIDATION, TokenStore
 from lyricbert.tokenizer import Vocabulary
 
@@ -22,27 +17,41 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Batch:
-    """A padded batch of R examples, the longest of W tokens.
+    """R rows of W tokens, with up to S examples in a row, one after the other, and padding at its end.
 
-    `input_ids`: int64 [R, W]. `attention_mask`: int64 [R, W], 1 on tokens, 0 on padding. `example_ids`: int64 [R], the
-    same for an example in every epoch. `lines`: how many lines of lyrics it holds. `real_tokens`: tokens not padding.
+    `input_ids`: int64 [R, W]. `attention_mask`: int64 [R, W], n on the tokens of a row's n-th example (from 1), 0 on
+    padding. `position_ids`: int64 [R, W], from 0 in each example. `example_ids`: int64 [R, S], the same for an example
+    in every epoch. `lines`: how many lines of lyrics it holds. `real_tokens`: tokens not padding.
     """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
+    position_ids: torch.Tensor
     example_ids: torch.Tensor
     lines: int
     real_tokens: int
 
-    def to(self, device: torch.device) -> "Batch":
-        """The batch on `device`; pinned first where that lets the copy overlap with the GPU's work."""
-        if device.type == "cpu":
-            return self
-        moved = (
-            tensor.pin_memory().to(device, non_blocking=True)
-            for tensor in (self.input_ids, self.attention_mask, self.example_ids)
-        )
-        return Batch(*moved, self.lines, self.real_tokens)
+    @property
+    def needed_mask(self) -> torch.Tensor | None:
+        """The attention mask; None where each row is one whole example, so that every token sees its whole row."""
+        whole = self.example_ids.shape[1] == 1 and self.real_tokens == self.input_ids.numel()
+        return None if whole else self.attention_mask
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What a rank trains on at once: the arguments of the task's module, and how many terms its loss sums."""
+
+    inputs: tuple[torch.Tensor | None, ...]
+    terms: int
+    lines: int
+    real_tokens: int
+    padded_tokens: int
+
+
+def to_device(tensors: tuple[torch.Tensor | None, ...], device: torch.device) -> tuple[torch.Tensor | None, ...]:
+    """The tensors on `device`. Pinned ones are copied while the GPU works."""
+    return tuple(tensor if tensor is None else tensor.to(device, non_blocking=True) for tensor in tensors)
 
 
 @dataclass(frozen=True)
@@ -119,148 +128,54 @@ def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.arange(counts.sum()) + np.repeat(starts - before, counts)
 
 
-def make_batch(examples: Examples, indices: np.ndarray, vocabulary: Vocabulary) -> Batch:
-    """Gather the examples at `indices` (int64 [R]) into a padded batch, without a loop over examples or lines."""
-    chosen = examples.take(indices)
-    rows, width = len(indices), int(chosen.lengths.max())
-    input_ids = np.full(rows * width, vocabulary.pad, dtype=np.int64)
-    row_start = np.arange(rows) * width
-    input_ids[row_start] = vocabulary.cls
-    line = ranges(chosen.first_line, chosen.line_count)
-    token_start = examples.store.line_offsets[line]
-    line_length = examples.store.line_offsets[line + 1] - token_start
-    # A line begins after the [CLS] of its row and, for each earlier line of the row, its tokens and a [SEP].
-    taken = line_length + 1
-    before = np.cumsum(taken) - taken
-    first_of_row = np.cumsum(chosen.line_count) - chosen.line_count
-    line_start = before + np.repeat(row_start + 1 - before[first_of_row], chosen.line_count)
-    input_ids[ranges(line_start, line_length)] = examples.store.tokens[ranges(token_start, line_length)]
-    input_ids[line_start + line_length] = vocabulary.sep
-    attention_mask = np.arange(width) < chosen.lengths[:, None]
+def make_batch(
+    examples: Examples, indices: np.ndarray, vocabulary: Vocabulary, shape: tuple[int, int] | None = None
+) -> Batch:
+    """Lay the examples at `indices` out in rows, without a loop over examples, lines or rows.
+
+    `indices`: int64 [R, S], the examples of each row one after the other, -1 where a row has fewer. `shape`: (rows,
+    width) if there should be more than the examples need.
+    """
+    filled = indices >= 0
+    chosen = examples.take(indices[filled])
+    lengths = np.zeros(indices.shape, np.int64)
+    lengths[filled] = chosen.lengths
+    ends = lengths.cumsum(axis=1)
+    rows, width = shape or (len(indices), int(ends[:, -1].max()))
+    starts = (np.arange(len(indices))[:, None] * width + ends - lengths)[filled]
+    number = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)[filled]
+    example_ids = np.zeros((rows, indices.shape[1]), np.int64)
+    example_ids[: len(indices)][filled] = chosen.first_line
+
+    input_ids = np.full(rows * width, vocabulary.pad, np.int64)
+    attention_mask, position_ids = np.zeros_like(input_ids), np.zeros_like(input_ids)
+    tokens = ranges(starts, chosen.lengths)
+    attention_mask[tokens] = np.repeat(number, chosen.lengths)
+    position_ids[tokens] = ranges(np.zeros_like(starts), chosen.lengths)
+    _write_tokens(input_ids, starts, chosen, vocabulary)
+    flat = (input_ids, attention_mask, position_ids)
     return Batch(
-        input_ids=torch.from_numpy(input_ids.reshape(rows, width)),
-        attention_mask=torch.from_numpy(attention_mask.astype(np.int64)),
-        example_ids=torch.from_numpy(chosen.first_line),
-        lines=len(line),
-        real_tokens=int(chosen.lengths.sum()),
+        *(torch.from_numpy(array.reshape(rows, width)) for array in flat),
+        example_ids=torch.from_numpy(example_ids),
+        lines=int(chosen.line_count.sum()),
+        real_tokens=len(tokens),
     )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """An epoch: example indices in the order that batches are cut from, and the order of the batches, int64 both."""
-
-    epoch: int
-    examples: np.ndarray
-    batches: np.ndarray
-
-
-class LengthBucketSampler:
-    """Batches of examples of like length, under a budget of padded tokens, in shuffled order.
-
-    In every epoch each example is in exactly one batch. Examples are sorted by length, those of equal length in an
-    order drawn anew for each epoch; batches are cut from that order and whole batches are shuffled. The number of
-    batches is a multiple of `global_micro_batches`, so that every rank always runs the same number.
-
-    `lengths`: int64 [E], padded width that each example needs. `tokens_per_batch`: most tokens a batch may have, rows
-    times width. Raises `UserError` if an example is over the budget or there are too few examples for a step.
-    """
-
-    def __init__(self, lengths: np.ndarray, tokens_per_batch: int, global_micro_batches: int, seed: int):
-        if len(lengths) < global_micro_batches:
-            raise UserError(
-                f"{len(lengths)} training examples are too few for {global_micro_batches} micro-batches a step;"
-                " lower --global-micro-batches or add songs"
-            )
-        if lengths.max() > tokens_per_batch:
-            raise UserError(
-                f"--tokens-per-batch {tokens_per_batch}: the longest example alone needs {lengths.max()}; raise it"
-            )
-        self._lengths = lengths
-        self._seed = seed
-        self.global_micro_batches = global_micro_batches
-        sizes = _cut(np.bincount(lengths), tokens_per_batch)
-        self._sizes = _split_to_multiple(sizes, global_micro_batches)
-        self._ends = np.cumsum(self._sizes)
-        self.steps_per_epoch = len(self._sizes) // global_micro_batches
-        self._last_plan: _Plan | None = None
-
-    def epoch_of(self, step: int) -> int:
-        """The epoch that global step `step` (from 0) belongs to."""
-        return step // self.steps_per_epoch
-
-    def micro_batches(self, step: int, rank: int = 0, world_size: int = 1) -> list[np.ndarray]:
-        """The example indices (int64 [rows] each) of the micro-batches of `rank` in global step `step`, from 0."""
-        plan = self._plan(self.epoch_of(step))
-        start = (step % self.steps_per_epoch) * self.global_micro_batches
-        chosen = plan.batches[start + rank : start + self.global_micro_batches : world_size]
-        return [self._batch(plan, batch) for batch in chosen]
-
-    def largest(self) -> np.ndarray:
-        """The example indices of the batch that needs most memory, which grows with tokens and, in attention, width."""
-        plan = self._plan(0)
-        width = self._lengths[plan.examples[self._ends - 1]]
-        return self._batch(plan, int(np.argmax(self._sizes * width * (1024 + width))))
-
-    def _batch(self, plan: _Plan, batch: int) -> np.ndarray:
-        return plan.examples[self._ends[batch] - self._sizes[batch] : self._ends[batch]]
-
-    def _plan(self, epoch: int) -> _Plan:
-        # A plan is never changed, so the thread that makes batches ahead may ask for another one meanwhile.
-        plan = self._last_plan
-        if plan is None or plan.epoch != epoch:
-            examples = _sorted_by_length(self._lengths, derive_key("order", self._seed, epoch))
-            keys = hash64(derive_key("batches", self._seed, epoch), np.arange(len(self._sizes)))
-            plan = self._last_plan = _Plan(epoch, examples, np.argsort(keys, kind="stable"))
-        return plan
-
-
-def _sorted_by_length(lengths: np.ndarray, key: int) -> np.ndarray:
-    """Example indices sorted by length, equal lengths in the order of a hash: int64 [E].
-
-    Length, hash and index are packed into one integer each, because sorting values is several times faster than
-    sorting indices by two keys.
-    """
-    index_bits = max(1, int(len(lengths) - 1).bit_length())
-    hash_bits = 63 - index_bits - int(lengths.max()).bit_length()
-    index = np.arange(len(lengths), dtype=np.int64)
-    packed = ((lengths << hash_bits | top_bits(hash64(key, index), hash_bits)) << index_bits) | index
-    packed.sort()
-    return packed & ((1 << index_bits) - 1)
-
-
-def _cut(count_of_length: np.ndarray, budget: int) -> np.ndarray:
-    """Sizes of the batches cut from examples sorted by length, the k-th entry counting those of length k: int64 [B].
-
-    Batches are as full as the budget allows; rows left over at one length join the next longer ones if they fit.
-    """
-    sizes, left_over = [], 0
-    for length in np.flatnonzero(count_of_length):
-        capacity = budget // length
-        if left_over >= capacity:  # they fitted at their own width, but not at this one
-            sizes.append(np.array([left_over]))
-            left_over = 0
-        full, left_over = divmod(left_over + count_of_length[length], capacity)
-        sizes.append(np.full(full, capacity))
-    sizes.append(np.array([left_over] if left_over else [], dtype=np.int64))
-    return np.concatenate(sizes).astype(np.int64)
-
-
-def _split_to_multiple(sizes: np.ndarray, multiple: int) -> np.ndarray:
-    """Halve the batches of most rows until the number of batches is a multiple of `multiple`."""
-    while missing := -len(sizes) % multiple:
-        largest = np.argsort(-sizes, kind="stable")[:missing]
-        largest = np.sort(largest[sizes[largest] > 1])
-        if not len(largest):
-            raise UserError(
-                f"{len(sizes)} examples in batches of one cannot be shared over {multiple} micro-batches a step;"
-                " raise --tokens-per-batch or lower --global-micro-batches"
-            )
-        halves = sizes[largest] // 2
-        sizes = sizes.copy()
-        sizes[largest] -= halves
-        sizes = np.insert(sizes, largest + 1, halves)
-    return sizes
+def _write_tokens(input_ids: np.ndarray, starts: np.ndarray, examples: Examples, vocabulary: Vocabulary) -> None:
+    """Write each example into the flat `input_ids` from its place in `starts`: int64 [E]."""
+    offsets = examples.store.line_offsets
+    input_ids[starts] = vocabulary.cls
+    line = ranges(examples.first_line, examples.line_count)
+    token_start = offsets[line]
+    line_length = offsets[line + 1] - token_start
+    # A line begins after the [CLS] of its example and, for each earlier line there, its tokens and a [SEP].
+    taken = line_length + 1
+    before = np.cumsum(taken) - taken
+    first_of_example = np.cumsum(examples.line_count) - examples.line_count
+    line_start = before + np.repeat(starts + 1 - before[first_of_example], examples.line_count)
+    input_ids[ranges(line_start, line_length)] = examples.store.tokens[ranges(token_start, line_length)]
+    input_ids[line_start + line_length] = vocabulary.sep
 
 
 def prefetch(items: Iterator[T]) -> Iterator[T]:

@@ -89,6 +89,7 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
     if many:
         options["action"] = "append"
     if kind is bool:
+        options["help"] += " (default: off)"
         group.add_argument(_flag(field.name), action="store_true", **options)
         return
     if field.default is dataclasses.MISSING:

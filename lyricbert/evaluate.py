@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lyricbert.batching import Batch, Examples, LengthBucketSampler, make_batch
+from lyricbert.batching import Batch, Examples, make_batch, to_device
 from lyricbert.distributed import World
 from lyricbert.hashing import derive_key, hash64, top_bits
-from lyricbert.masking import EVAL_MASK_RATE, IGNORE, MaskingTables, evaluation_key, mask_tokens
+from lyricbert.masking import EVAL_MASK_RATE, IGNORE, MaskingTables, evaluation_key, mask_tokens, target_positions
 from lyricbert.models import MaskedLM, SentenceEncoder
 from lyricbert.precision import autocast
+from lyricbert.sampler import LengthBucketSampler
 from lyricbert.tokenizer import Vocabulary
 from lyricbert.triplet import hinge, triplet_distances
 from lyricbert.triplet_data import Triplets
@@ -35,9 +36,9 @@ class MaskedLMEvaluator:
         self._vocabulary = vocabulary
         self._world = world
         self._precision = precision
-        self._tables = MaskingTables.of(vocabulary, world.device)
-        self._starts_word = torch.from_numpy(vocabulary.starts_word).to(world.device)
-        self._continues_word = torch.from_numpy(vocabulary.continues_word).to(world.device)
+        self._tables = MaskingTables.of(vocabulary)
+        self._starts_word = torch.from_numpy(vocabulary.starts_word)
+        self._continues_word = torch.from_numpy(vocabulary.continues_word)
 
     def losses(self, model: MaskedLM) -> np.ndarray:
         """float64 [E, 3]: each example's summed cross-entropy, masked positions, and correct predictions."""
@@ -57,18 +58,15 @@ class MaskedLMEvaluator:
         return self._score(model, self.mask_one_word, measure, columns=1)[:, 0]
 
     def _mask(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        return mask_tokens(
-            batch.input_ids, batch.attention_mask, batch.example_ids, self._tables, EVAL_MASK_RATE, evaluation_key()
-        )
+        return mask_tokens(batch, self._tables, EVAL_MASK_RATE, evaluation_key())
 
     def mask_one_word(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Mask one word that is a token of its own in each example, chosen by hash. (inputs, targets) as usual."""
         ids = batch.input_ids
         next_ids = F.pad(ids[:, 1:], (0, 1), value=self._vocabulary.pad)
         candidate = self._starts_word[ids] & ~self._continues_word[next_ids] & (batch.attention_mask == 1)
-        position = torch.arange(ids.shape[1], device=ids.device)
-        row_key = hash64(derive_key("gold word"), batch.example_ids)[:, None]
-        score = top_bits(hash64(row_key, position), 62).masked_fill(~candidate, 1 << 62)
+        row_key = hash64(derive_key("gold word"), batch.example_ids)
+        score = top_bits(hash64(row_key, torch.arange(ids.shape[1])), 62).masked_fill(~candidate, 1 << 62)
         chosen = candidate & (score == score.amin(dim=1, keepdim=True))
         return torch.where(chosen, self._vocabulary.mask, ids), torch.where(chosen, ids, IGNORE)
 
@@ -107,11 +105,13 @@ class MaskedLMEvaluator:
         Returns (inputs int64 [R, width], the row of each position int64 [P] on the CPU, logits float32 [P, V], original
         ids int64 [P]).
         """
-        batch = make_batch(self._examples, indices, self._vocabulary).to(self._world.device)
+        batch = make_batch(self._examples, indices[:, None], self._vocabulary)
         inputs, targets = mask(batch)
+        positions, gold = target_positions(targets)
+        arguments = (inputs, batch.needed_mask, batch.position_ids, positions)
         with autocast(self._world.device, self._precision):
-            logits, gold = model.masked_logits(inputs, batch.attention_mask, targets)
-        return inputs, torch.nonzero(targets != IGNORE)[:, 0].cpu(), logits.float(), gold
+            logits = model.masked_logits(*to_device(arguments, self._world.device))
+        return inputs, positions // inputs.shape[1], logits.float(), gold.to(self._world.device)
 
 
 def sample_examples(examples: Examples, most: int) -> Examples:
@@ -135,9 +135,10 @@ def embed(
     embeddings = torch.zeros(len(examples), encoder.bert.config.hidden_size)
     with evaluating(encoder):
         for indices in _batches(examples, world):
-            batch = make_batch(examples, indices, vocabulary).to(world.device)
+            batch = make_batch(examples, indices[:, None], vocabulary)
+            arguments = (batch.input_ids, batch.attention_mask, batch.position_ids)
             with autocast(world.device, precision):
-                embeddings[torch.from_numpy(indices)] = encoder(batch.input_ids, batch.attention_mask).float().cpu()
+                embeddings[torch.from_numpy(indices)] = encoder(*to_device(arguments, world.device)).float().cpu()
     return world.sum(embeddings)
 
 
@@ -171,4 +172,4 @@ def _batches(examples: Examples, world: World) -> Iterator[np.ndarray]:
     budget = max(_TOKENS_PER_BATCH, int(examples.lengths.max()))
     sampler = LengthBucketSampler(examples.lengths, budget, global_micro_batches=1, seed=0)
     for step in range(world.rank, sampler.steps_per_epoch, world.size):
-        yield from sampler.micro_batches(step)
+        yield from (batch[:, 0] for batch in sampler.micro_batches(step))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from lyricbert.batching import to_device
 from lyricbert.config import option, parse
 from lyricbert.errors import UserError, run_command
 from lyricbert.evaluate import evaluating, gold_ranks
-from lyricbert.masking import IGNORE
 from lyricbert.models import MaskedLM, load_masked_lm
 from lyricbert.tokenizer import load_tokenizer
 
@@ -49,11 +49,12 @@ class Filler:
         limit = self.model.bert.config.max_position_embeddings
         if input_ids.shape[1] > limit:
             raise UserError(f"the text has {input_ids.shape[1]} tokens, {self.name} takes {limit}; shorten it")
-        device = next(self.model.parameters()).device
-        input_ids = input_ids.to(device)
-        targets = torch.where(input_ids == self.tokenizer.mask_token_id, input_ids, IGNORE)
+        positions = torch.nonzero(input_ids.flatten() == self.tokenizer.mask_token_id).squeeze(1)
+        place = torch.arange(input_ids.shape[1]).expand_as(input_ids)
+        arguments = (input_ids, None, place, positions)
         with evaluating(self.model):
-            return self.model.masked_logits(input_ids, torch.ones_like(input_ids), targets)[0].float().cpu()
+            device = next(self.model.parameters()).device
+            return self.model.masked_logits(*to_device(arguments, device)).float().cpu()
 
     def predictions(self, logits: torch.Tensor, top: int) -> list[dict[str, object]]:
         """The `top` best tokens of logits float32 [vocabulary], with their probabilities."""

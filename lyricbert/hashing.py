@@ -6,9 +6,12 @@ Source: the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pse
 
 import hashlib
 
+import numpy as np
+
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
+_TURNS = 6
 
 
 def derive_key(*parts: int | str) -> int:
@@ -33,3 +36,26 @@ def top_bits(hashed, bits: int):
 def _shift_right(x, bits: int):
     # int64 shifts keep the sign on both libraries; masking makes the shift a logical one.
     return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def permute(key, count, index: np.ndarray) -> np.ndarray:
+    """The places, int64, to which a random permutation of `count` things takes those at `index`, int64.
+
+    `key` and `count` are integers, or arrays like `index` where each element belongs to a permutation of its own. A
+    Feistel network of six rounds, walked until it ends below `count` (Black and Rogaway, "Ciphers with Arbitrary
+    Finite Domains", 2002): nothing is stored, and any place can be asked for by itself.
+    """
+    key, count, place = np.broadcast_arrays(key, count, np.asarray(index, np.int64))
+    half = np.maximum(3, (np.ceil(np.log2(np.maximum(count, 2))).astype(np.int64) + 1) // 2)
+    place = _feistel(key, half, place)
+    while len(outside := np.flatnonzero(place >= count)):
+        place[outside] = _feistel(key[outside], half[outside], place[outside])
+    return place
+
+
+def _feistel(key: np.ndarray, half: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """A permutation of the numbers of 2 * `half` bits."""
+    left, right = value >> half, value & ((1 << half) - 1)
+    for turn in range(_TURNS):
+        left, right = right, left ^ top_bits(hash64(key, right * _TURNS + turn), half)
+    return left << half | right

@@ -11,12 +11,15 @@ from pathlib import Path
 from types import FrameType
 
 import torch
+from torch.profiler import profile, schedule, tensorboard_trace_handler
 from tqdm import tqdm
 
 from lyricbert.checkpoint import prune, save_checkpoint
 from lyricbert.config import option
 from lyricbert.loop import Hook, StepResult, Trainer
 from lyricbert.metrics import MetricsWriter
+
+PROFILED_STEPS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class HookConfig:
     checkpoint_every: int = option("steps between two checkpoints (0: by the clock)", 0, check="non-negative")
     checkpoint_minutes: float = option("minutes between two checkpoints", 15.0, check="positive")
     keep_last: int = option("newest checkpoints to keep; the best is kept besides", 2, check="positive")
+    profile: bool = option(f"write a trace of {PROFILED_STEPS} early steps to the TensorBoard directory", False)
     resume: str = option("auto (from the newest whole checkpoint of --out), none, or a checkpoint directory", "auto")
 
 
@@ -176,6 +180,25 @@ class CheckpointHook(Hook):
         if every:
             return step % every == 0
         return time.monotonic() - self._saved_at > 60 * self._config.checkpoint_minutes
+
+
+class ProfileHook(Hook):
+    """Writes what a few steps after the first three spent their time on, as a `torch.profiler` trace."""
+
+    def __init__(self, directory: Path):
+        self._profiler = profile(
+            schedule=schedule(wait=2, warmup=1, active=PROFILED_STEPS, repeat=1),
+            on_trace_ready=tensorboard_trace_handler(str(directory)),
+        )
+
+    def start(self, trainer: Trainer) -> None:
+        self._profiler.start()
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        self._profiler.step()
+
+    def finish(self, trainer: Trainer) -> None:
+        self._profiler.stop()
 
 
 def _bar_scale(trainer: Trainer) -> tuple[int, str]:

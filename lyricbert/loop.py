@@ -7,7 +7,7 @@ The loss of a step is the sum over the terms of all its micro-batches on all ran
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -15,14 +15,17 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import nn
+from torch.distributed import GradBucket
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from lyricbert.batching import Batch, LengthBucketSampler, prefetch
+from lyricbert.batching import MicroBatch, prefetch, to_device
 from lyricbert.config import option
 from lyricbert.distributed import World
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key
 from lyricbert.precision import PRECISIONS, autocast, best_precision
+from lyricbert.sampler import Sampler
 from lyricbert.schedule import DECAYS, learning_rate_factor
 
 
@@ -45,6 +48,7 @@ class LoopConfig:
     precision: str | None = option(
         "of matrix products (default: bf16 where the device has it, else fp32)", None, choices=PRECISIONS
     )
+    compress_gradients: bool = option("send gradients between processes in bf16, for slow links", False)
     seed: int = option("seed of order, masks and dropout", 0)
 
     def resolved_precision(self, device: torch.device) -> str:
@@ -59,14 +63,11 @@ class Task(Protocol):
     """
 
     module: nn.Module
-    sampler: LengthBucketSampler
+    sampler: Sampler
     best_metric: str
 
-    def make_batch(self, indices: np.ndarray) -> Batch:
-        """The padded batch, on the CPU, of the sampler's examples `indices`."""
-
-    def inputs(self, batch: Batch, epoch: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """(arguments of `module`, how many terms its loss sums: int64 []) for a batch on the device."""
+    def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
+        """The batch, on the CPU, of the sampler's examples `indices`: int64 [rows, examples of a row]."""
 
     def evaluate(self) -> dict[str, float]:
         """Figures on the held-out examples, by name. Called on every rank at once."""
@@ -91,12 +92,12 @@ class Freeze:
 class StepResult:
     """What one step did on this rank.
 
-    `loss_sum`: float32 [], over this rank's terms. `terms`: int64 [], of all ranks. `started`: `time.perf_counter()`
+    `loss_sum`: float32 [], over this rank's terms. `terms`: of all ranks. `started`: `time.perf_counter()`
     before the step waited for its data, for `wait_seconds`.
     """
 
     loss_sum: torch.Tensor
-    terms: torch.Tensor
+    terms: int
     lr: float
     grad_norm: torch.Tensor
     lines: int
@@ -190,11 +191,19 @@ class Trainer:
         for hook in hooks:
             hook.finish(self)
 
-    def _micro_batches(self) -> Iterator[list[Batch]]:
+    def _micro_batches(self) -> Iterator[list[MicroBatch]]:
         """This rank's micro-batches of every step from the next one on."""
         for step in count(self.progress.step):
+            epoch = self.task.sampler.epoch_of(step)
             indices = self.task.sampler.micro_batches(step, self.world.rank, self.world.size)
-            yield [self.task.make_batch(rows) for rows in indices]
+            yield [self._pinned(self.task.micro_batch(rows, epoch)) for rows in indices]
+
+    def _pinned(self, micro_batch: MicroBatch) -> MicroBatch:
+        """The same in memory that a GPU copies from while it works."""
+        if self.world.device.type == "cpu":
+            return micro_batch
+        inputs = tuple(tensor if tensor is None else tensor.pin_memory() for tensor in micro_batch.inputs)
+        return replace(micro_batch, inputs=inputs)
 
     def _prepare_model(self) -> None:
         """Freeze or thaw, wrap in DDP, and try the largest batch, so that running out of memory happens at once.
@@ -208,21 +217,22 @@ class Trainer:
         if self.world.size > 1:
             device_ids = [self.world.device] if self.world.device.type == "cuda" else None
             self._model = DistributedDataParallel(self._model, device_ids=device_ids, gradient_as_bucket_view=True)
+            if self.config.compress_gradients:
+                self._model.register_comm_hook(None, _compress)
         self._model.train()
-        batch = self.task.make_batch(self.task.sampler.largest())
+        largest = self.task.micro_batch(self.task.sampler.largest(), epoch=0)
         try:
-            inputs, terms = self.task.inputs(batch.to(self.world.device), epoch=0)
             with autocast(self.world.device, self.precision):
-                loss_sum = self._model(*inputs)
-            (loss_sum / terms).backward()
+                loss_sum = self._model(*to_device(largest.inputs, self.world.device))
+            (loss_sum / largest.terms).backward()
         except torch.OutOfMemoryError:
             raise UserError(
-                f"--tokens-per-batch {self.config.tokens_per_batch}: the largest batch, {tuple(batch.input_ids.shape)},"
-                " does not fit into the GPU's memory; lower it"
+                f"--tokens-per-batch {self.config.tokens_per_batch}: the largest batch does not fit into"
+                " the GPU's memory; lower it"
             ) from None
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _train_step(self, micro_batches: list[Batch], started: float, wait_seconds: float) -> StepResult:
+    def _train_step(self, micro_batches: list[MicroBatch], started: float, wait_seconds: float) -> StepResult:
         if self.progress.step == self.freeze.steps > 0:
             self.progress.frozen_seconds = self.progress.seconds
             self._prepare_model()
@@ -237,25 +247,23 @@ class Trainer:
             grad_norm=grad_norm,
             lines=sum(batch.lines for batch in micro_batches),
             real_tokens=sum(batch.real_tokens for batch in micro_batches),
-            padded_tokens=sum(batch.input_ids.numel() for batch in micro_batches),
+            padded_tokens=sum(batch.padded_tokens for batch in micro_batches),
             started=started,
             wait_seconds=wait_seconds,
         )
 
-    def _accumulate(self, micro_batches: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _accumulate(self, micro_batches: list[MicroBatch]) -> tuple[torch.Tensor, int]:
         """Add up the step's gradients. Returns (this rank's summed loss, the number of terms on all ranks)."""
         step, world = self.progress.step, self.world
-        epoch = self.task.sampler.epoch_of(step)
-        prepared = [self.task.inputs(batch.to(world.device), epoch) for batch in micro_batches]
-        terms = world.sum(torch.stack([terms for _, terms in prepared]).sum())
+        terms = int(world.sum(torch.tensor(sum(batch.terms for batch in micro_batches))))
         loss_sum = torch.zeros((), device=world.device)
-        for number, (inputs, _) in enumerate(prepared):
+        for number, batch in enumerate(micro_batches):
             # Dropout depends on the micro-batch's place in the step, not on the rank that it runs on.
             torch.manual_seed(derive_key("dropout", self.config.seed, step, number * world.size + world.rank))
-            is_last = number == len(prepared) - 1
+            is_last = number == len(micro_batches) - 1
             with nullcontext() if is_last or world.size == 1 else self._model.no_sync():
                 with autocast(world.device, self.precision):
-                    loss = self._model(*inputs)
+                    loss = self._model(*to_device(batch.inputs, world.device))
                 # DDP averages over the ranks; the loss is a mean over the terms of all of them.
                 self.scaler.scale(loss * world.size / terms).backward()
             loss_sum += loss.detach()
@@ -293,6 +301,11 @@ class Trainer:
             limit = 60 * self.config.max_minutes - self.progress.frozen_seconds
             return (self.progress.seconds - self.progress.frozen_seconds) / max(limit, 1e-9)
         return (self.progress.step - self.freeze.steps + 0.5) / (self.total_steps - self.freeze.steps)
+
+
+def _compress(group: None, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
+    """All-reduce in bf16. DDP takes torch's hook of that name on NCCL only, though gloo adds bf16 too."""
+    return bf16_compress_hook(group, bucket)
 
 
 def _make_optimizer(module: nn.Module, config: LoopConfig) -> torch.optim.AdamW:

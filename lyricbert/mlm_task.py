@@ -4,18 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from lyricbert.batching import Batch, LengthBucketSampler, make_batch, unit_examples
+from lyricbert.batching import MicroBatch, make_batch, unit_examples
 from lyricbert.config import option
 from lyricbert.distributed import World
 from lyricbert.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.loop import Freeze, LoopConfig
-from lyricbert.masking import IGNORE, MaskingTables, mask_tokens, training_key
+from lyricbert.masking import IGNORE, MaskingTables, mask_tokens, target_positions, training_key
 from lyricbert.models import MaskedLM, load_tokenizer_for
+from lyricbert.packing import PackedSampler
+from lyricbert.sampler import LengthBucketSampler
 from lyricbert.store import TokenStore
 from lyricbert.tokenizer import vocabulary
 
+LAYOUTS = ("padded", "packed")
+_PACKED_WIDTH = 128
 _TABLE_LINES = 8
 _TABLE_TOP = 5
 
@@ -27,6 +30,12 @@ class MaskedLMConfig(LoopConfig):
     unit: str = option("what an example is", "line", choices=("line", "section"))
     mask_rate: float = option("share of the tokens to predict in training (evaluation: 0.15)", 0.15, check="fraction")
     masking: str = option("new masks every epoch, or the same", "dynamic", choices=("dynamic", "static"))
+    layout: str = option(
+        "rows of one example, padded to like lengths, or packed rows of 128 tokens, all of one shape",
+        "padded",
+        choices=LAYOUTS,
+    )
+    compile: bool = option("compile the layers and the loss with torch.compile", False)
     head_warmup_steps: int = option("steps that train the MLM head alone, first", 0, check="non-negative")
     head_warmup_lr: float = option("learning rate of those steps", 1e-3, check="positive")
     eval_examples: int = option("most held-out examples to evaluate on", 10_000, check="positive")
@@ -40,14 +49,22 @@ class MaskedLMTask:
     def __init__(self, model: MaskedLM, config: MaskedLMConfig, model_name: str, store: TokenStore, world: World):
         """`model_name`: where `model` and its tokenizer come from. Raises `UserError` if store and model misfit."""
         self.module = model.to(world.device)
+        if config.compile:
+            model.compile_parts()
         self._config = config
         self._tokenizer = load_tokenizer_for(model_name, model.bert.config.vocab_size, store)
         self._vocabulary = vocabulary(self._tokenizer)
-        self._tables = MaskingTables.of(self._vocabulary, world.device)
+        self._tables = MaskingTables.of(self._vocabulary)
         self._examples, validation = unit_examples(store, config.unit, model.bert.config.max_position_embeddings)
-        self.sampler = LengthBucketSampler(
-            self._examples.lengths, config.tokens_per_batch, config.global_micro_batches, config.seed
-        )
+        lengths = self._examples.lengths
+        budget = (config.tokens_per_batch, config.global_micro_batches, config.seed)
+        if config.layout == "packed":
+            width = max(_PACKED_WIDTH, int(lengths.max()))
+            self.sampler = PackedSampler(lengths, width, *budget)
+            self._shape = (self.sampler.rows_per_batch, width)
+        else:
+            self.sampler = LengthBucketSampler(lengths, *budget)
+            self._shape = None
         held_out = sample_examples(validation, config.eval_examples)
         self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, config.resolved_precision(world.device))
         self._table_rows = np.unique(np.linspace(0, len(held_out) - 1, _TABLE_LINES, dtype=np.int64))
@@ -58,15 +75,20 @@ class MaskedLMTask:
         parameters = self.module.encoder_parameters()
         return Freeze(parameters, self._config.head_warmup_steps, self._config.head_warmup_lr)
 
-    def make_batch(self, indices: np.ndarray) -> Batch:
-        return make_batch(self._examples, indices, self._vocabulary)
-
-    def inputs(self, batch: Batch, epoch: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+    def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
+        batch = make_batch(self._examples, indices, self._vocabulary, self._shape)
         key = training_key(self._config.seed, epoch, self._config.masking)
-        inputs, targets = mask_tokens(
-            batch.input_ids, batch.attention_mask, batch.example_ids, self._tables, self._config.mask_rate, key
+        inputs, targets = mask_tokens(batch, self._tables, self._config.mask_rate, key)
+        # Where the shape of a batch is fixed, the number of its targets comes as close to that as it can.
+        multiple = max(1, inputs.numel() // 64) if self._shape else 1
+        positions, gold = target_positions(targets, multiple)
+        return MicroBatch(
+            inputs=(inputs, batch.needed_mask, batch.position_ids, positions, gold),
+            terms=int((gold != IGNORE).sum()),
+            lines=batch.lines,
+            real_tokens=batch.real_tokens,
+            padded_tokens=inputs.numel(),
         )
-        return (inputs, batch.attention_mask, targets), (targets != IGNORE).sum()
 
     def evaluate(self) -> dict[str, float]:
         loss, masked, correct = self._evaluator.losses(self.module).sum(axis=0)

@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
+from lyricbert.encoder import encode, layer
 from lyricbert.errors import UserError
 from lyricbert.files import write_json
 from lyricbert.masking import IGNORE
+from lyricbert.ops import look_up
 from lyricbert.store import TokenStore
 from lyricbert.tokenizer import LOADING_REMEDY, fingerprint, first_line, load_tokenizer, prepare_loading
 
@@ -17,7 +19,7 @@ POOLINGS = ("mean", "cls")
 
 
 class MaskedLM(nn.Module):
-    """A BERT whose MLM head runs on the masked positions only.
+    """A BERT whose last layer and MLM head run on the masked positions only.
 
     The head is a [hidden, vocabulary] product for every position it runs on; 15 % of them are enough for the loss.
     """
@@ -25,20 +27,41 @@ class MaskedLM(nn.Module):
     def __init__(self, bert: BertForMaskedLM):
         super().__init__()
         self.bert = bert
+        self._layer, self._loss = layer, _summed_cross_entropy
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The cross-entropy summed over the masked positions: float32 []. All arguments int64 [rows, width]."""
-        logits, gold = self.masked_logits(input_ids, attention_mask, targets)
-        return F.cross_entropy(logits.float(), gold, reduction="sum")
+    def compile_parts(self) -> None:
+        """Compile what is run most, a layer and the loss, for every shape that comes. The weights are not touched."""
+        self._layer, self._loss = torch.compile(layer), torch.compile(_summed_cross_entropy)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor,
+        positions: torch.Tensor,
+        gold: torch.Tensor,
+    ) -> torch.Tensor:
+        """The cross-entropy summed over the masked positions: float32 [].
+
+        `input_ids`, `attention_mask`, `position_ids`: see `encoder.encode`. `positions`: int64 [P], the flat positions
+        to predict. `gold`: int64 [P], the ids that stood there; IGNORE where a position counts nothing.
+        """
+        return self._loss(self.masked_logits(input_ids, attention_mask, position_ids, positions), gold)
 
     def masked_logits(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(logits [masked, vocabulary], original ids int64 [masked]), in the order of the positions in the batch."""
-        hidden = self.bert.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        positions = torch.nonzero(targets.flatten() != IGNORE).squeeze(1)
-        logits = self.bert.cls(hidden.flatten(0, 1).index_select(0, positions))
-        return logits, targets.flatten().index_select(0, positions)
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor,
+        positions: torch.Tensor,
+    ) -> torch.Tensor:
+        """Logits [P, vocabulary] at the P flat `positions`; the arguments are those of `forward`."""
+        encoder, head = self.bert.bert, self.bert.cls.predictions
+        matrix = encoder.embeddings.word_embeddings.weight
+        words, shared = look_up(matrix, input_ids)
+        hidden = encode(encoder, words, attention_mask, position_ids, positions, self._layer)
+        output = shared if head.decoder.weight is matrix else head.decoder.weight
+        return F.linear(head.transform(hidden), output, head.decoder.bias)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """All but the head's own; the head's output matrix is the encoder's word embeddings."""
@@ -50,6 +73,10 @@ class MaskedLM(nn.Module):
         tokenizer.save_pretrained(directory)
 
 
+def _summed_cross_entropy(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(logits.float(), gold, ignore_index=IGNORE, reduction="sum")
+
+
 class SentenceEncoder(nn.Module):
     """A BERT encoder and a pooling of its last layer: "mean" over the tokens, or the "cls" token."""
 
@@ -58,11 +85,16 @@ class SentenceEncoder(nn.Module):
         self.bert = bert
         self.pooling = pooling
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Embeddings float32 [rows, hidden] of input_ids, attention_mask int64 [rows, width]."""
-        hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Embeddings float32 [rows, hidden] of input_ids, attention_mask and position_ids, int64 [rows, width]."""
+        rows, width = input_ids.shape
+        words = F.embedding(input_ids, self.bert.embeddings.word_embeddings.weight)
         if self.pooling == "cls":
-            return hidden[:, 0]
+            first = torch.arange(rows, device=input_ids.device) * width
+            return encode(self.bert, words, attention_mask, position_ids, first)
+        hidden = encode(self.bert, words, attention_mask, position_ids).unflatten(0, (rows, width))
         weight = attention_mask.unsqueeze(-1).float()
         return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
 

@@ -20,7 +20,7 @@ from lyricbert.config import option, to_json
 from lyricbert.distributed import World
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, write_json
-from lyricbert.hooks import CheckpointHook, EvalHook, HookConfig, LogHook, StopHook
+from lyricbert.hooks import CheckpointHook, EvalHook, HookConfig, LogHook, ProfileHook, StopHook
 from lyricbert.loop import Freeze, LoopConfig, Task, Trainer
 from lyricbert.metrics import MetricsWriter
 from lyricbert.store import TokenStore
@@ -66,14 +66,15 @@ def train_run(task: Task, config: RunConfig, world: World, store: TokenStore, fr
     writer = MetricsWriter(config.out, resumed_step) if world.is_main else None
     if writer is not None and resumed_step < 0:
         writer.hyperparameters(to_json(config), [task.best_metric])
-    trainer.train(
-        [
-            LogHook(writer, config.log_every),
-            EvalHook(writer, config.eval_every),
-            StopHook(),
-            CheckpointHook(config.out / "checkpoints", config, identity),
-        ]
-    )
+    hooks = [
+        LogHook(writer, config.log_every),
+        EvalHook(writer, config.eval_every),
+        StopHook(),
+        CheckpointHook(config.out / "checkpoints", config, identity),
+    ]
+    if config.profile and world.is_main:
+        hooks.append(ProfileHook(config.out / "tensorboard"))
+    trainer.train(hooks)
     if writer is not None:
         writer.close()
         _finish(trainer, config)

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from lyricbert.batching import Batch, LengthBucketSampler, make_batch
+from lyricbert.batching import MicroBatch, make_batch
 from lyricbert.config import option
 from lyricbert.distributed import World
 from lyricbert.evaluate import embed, triplet_scores
 from lyricbert.hashing import derive_key
 from lyricbert.loop import LoopConfig
 from lyricbert.models import POOLINGS, SentenceEncoder, load_sentence_encoder, load_tokenizer_for
+from lyricbert.sampler import LengthBucketSampler
 from lyricbert.store import TRAIN, VALIDATION, TokenStore
 from lyricbert.tokenizer import vocabulary
 from lyricbert.triplet import DISTANCES, LOSSES, count_terms, triplet_loss
@@ -44,9 +45,15 @@ class TripletModel(nn.Module):
         self.encoder = encoder
         self._loss = (loss, distance, margin)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, songs: torch.Tensor) -> torch.Tensor:
-        """The summed loss, float32 [], of int64 [3 * T, width] ids and mask and int64 [3 * T] songs."""
-        return triplet_loss(self.encoder(input_ids, attention_mask), songs, *self._loss)
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        position_ids: torch.Tensor,
+        songs: torch.Tensor,
+    ) -> torch.Tensor:
+        """The summed loss, float32 [], of int64 [3 * T, width] ids, mask and positions and int64 [3 * T] songs."""
+        return triplet_loss(self.encoder(input_ids, attention_mask, position_ids), songs, *self._loss)
 
 
 class TripletTask:
@@ -68,15 +75,18 @@ class TripletTask:
         self.sampler = LengthBucketSampler(
             3 * self.training.lengths(), config.tokens_per_batch, config.global_micro_batches, config.seed
         )
-        self._section_start = torch.from_numpy(self.training.sections.first_line).to(world.device)
-        self._section_song = torch.from_numpy(self.training.song).to(world.device)
 
-    def make_batch(self, indices: np.ndarray) -> Batch:
-        return make_batch(self.training.sections, self.training.rows[:, indices].flatten(), self._vocabulary)
-
-    def inputs(self, batch: Batch, epoch: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        songs = self._section_song[torch.searchsorted(self._section_start, batch.example_ids)]
-        return (batch.input_ids, batch.attention_mask, songs), count_terms(songs, self._config.loss)
+    def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
+        rows = self.training.rows[:, indices[:, 0]].flatten()
+        batch = make_batch(self.training.sections, rows[:, None], self._vocabulary)
+        songs = torch.from_numpy(self.training.song[rows])
+        return MicroBatch(
+            inputs=(batch.input_ids, batch.attention_mask, batch.position_ids, songs),
+            terms=count_terms(songs, self._config.loss),
+            lines=batch.lines,
+            real_tokens=batch.real_tokens,
+            padded_tokens=batch.input_ids.numel(),
+        )
 
     def scores(self) -> dict[str, np.ndarray]:
         """The held-out triplets' scores, as `evaluate.triplet_scores` gives them. Called on every rank at once."""

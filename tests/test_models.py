@@ -3,60 +3,21 @@ import json
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from transformers import AutoModel, pipeline
 
 from lyricbert.batching import line_examples, make_batch
 from lyricbert.errors import UserError
-from lyricbert.masking import IGNORE, MaskingTables, mask_tokens
 from lyricbert.models import load_masked_lm, load_sentence_encoder, load_tokenizer_for
 from lyricbert.store import TRAIN
 from lyricbert.tokenizer import load_tokenizer, vocabulary
 
 
 @pytest.fixture
-def masked_batch(store, tokenizer):
-    words = vocabulary(tokenizer)
-    batch = make_batch(line_examples(store, TRAIN), np.arange(0, 90, 3), words)
-    tables = MaskingTables.of(words, torch.device("cpu"))
-    inputs, targets = mask_tokens(batch.input_ids, batch.attention_mask, batch.example_ids, tables, 0.15, 0)
+def batch(store, tokenizer):
+    """Thirty lines, padded."""
+    batch = make_batch(line_examples(store, TRAIN), np.arange(0, 90, 3)[:, None], vocabulary(tokenizer))
     assert (batch.attention_mask == 0).any()
-    return inputs, batch.attention_mask, targets
-
-
-def test_the_head_on_masked_positions_is_the_full_head(model_dir, masked_batch):
-    model, has_head = load_masked_lm(str(model_dir))
-    assert has_head
-    model.eval()
-    inputs, attention_mask, targets = masked_batch
-    sparse = model(inputs, attention_mask, targets)
-    sparse.backward()
-    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    model.zero_grad()
-    logits = model.bert(input_ids=inputs, attention_mask=attention_mask).logits
-    dense = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum")
-    dense.backward()
-    assert sparse.item() == pytest.approx(dense.item(), rel=1e-5)
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-5)
-
-
-def test_logits_are_in_the_order_of_the_positions(model_dir, masked_batch):
-    model, _ = load_masked_lm(str(model_dir))
-    model.eval()
-    inputs, attention_mask, targets = masked_batch
-    logits, gold = model.masked_logits(inputs, attention_mask, targets)
-    dense = model.bert(input_ids=inputs, attention_mask=attention_mask).logits[targets != IGNORE]
-    torch.testing.assert_close(logits, dense, rtol=1e-4, atol=1e-5)
-    assert torch.equal(gold, targets[targets != IGNORE])
-
-
-def test_padding_changes_nothing(model_dir, masked_batch):
-    model, _ = load_masked_lm(str(model_dir))
-    model.eval()
-    inputs, attention_mask, targets = masked_batch
-    wider = F.pad(inputs, (0, 9)), F.pad(attention_mask, (0, 9)), F.pad(targets, (0, 9), value=IGNORE)
-    assert model(*wider).item() == pytest.approx(model(*masked_batch).item(), rel=1e-5)
+    return batch
 
 
 def test_a_model_without_a_head_gets_the_same_fresh_one_from_the_same_seed(encoder_dir):
@@ -80,11 +41,11 @@ def test_a_saved_model_opens_in_a_fill_mask_pipeline(model_dir, tokenizer, tmp_p
     assert load_masked_lm(str(tmp_path / "out"))[1]
 
 
-def test_pooling_leaves_padding_out(encoder_dir, masked_batch):
-    ids, mask, _ = masked_batch
+def test_pooling_leaves_padding_out(encoder_dir, batch):
+    ids, mask = batch.input_ids, batch.attention_mask
     for pooling in ("mean", "cls"):
         encoder = load_sentence_encoder(str(encoder_dir), pooling).eval()
-        together = encoder(ids, mask)
+        together = encoder(ids, mask, batch.position_ids)
         for row in range(0, len(ids), 7):
             length = mask[row].sum()
             alone = encoder.bert(ids[row : row + 1, :length]).last_hidden_state[0]

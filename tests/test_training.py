@@ -226,6 +226,32 @@ def test_sections_and_both_ways_of_masking(tmp_path, store_dir, model_dir, maski
     assert curve(tmp_path / "run", "eval/loss")[20] < curve(tmp_path / "run", "eval/loss")[0]
 
 
+def test_packed_rows_train_as_well_and_go_on(tmp_path, store_dir, model_dir):
+    settings = ("--max-steps", 24, "--tokens-per-batch", 512, "--layout", "packed", "--checkpoint-every", 12)
+    runs = [tmp_path / name for name in ("run", "other")]
+    for run in runs:
+        call(train_mlm.main, *mlm_arguments(store_dir, model_dir, run, *settings))
+    losses = curve(runs[0], "eval/loss")
+    assert losses[24] < losses[0] - 0.05
+    assert min(curve(runs[0], "data/real_token_fraction").values()) > 0.7
+    rewind(runs[1], 12)
+    call(train_mlm.main, *mlm_arguments(store_dir, model_dir, runs[1], *settings))
+    assert_same_weights(*runs)
+
+
+def test_compressed_gradients_are_rounded_and_profiles_written(alone, tmp_path, store_dir, model_dir):
+    run = tmp_path / "run"
+    arguments = mlm_arguments(store_dir, model_dir, run, "--max-steps", 20, "--compress-gradients", "--profile")
+    finish(torchrun(2, "train_mlm.py", *arguments))
+    losses, exact = curve(run), curve(alone)
+    assert [losses[step] for step in exact] == pytest.approx(list(exact.values()), rel=2e-3)
+    assert any(losses[step] != pytest.approx(exact[step], rel=1e-6) for step in exact)
+    (trace,) = (run / "tensorboard").glob("*.pt.trace.json")
+    names = {event.get("name") for event in json.loads(trace.read_text())["traceEvents"]}
+    assert {f"ProfilerStep#{n}" for n in range(3, 8)} <= names
+    assert "aten::mm" in names
+
+
 def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
     warmup = ("--head-warmup-steps", 3, "--head-warmup-lr", 5e-3, "--checkpoint-every", 3)
     arguments = mlm_arguments(store_dir, encoder_dir, tmp_path / "run", "--max-steps", 6, *warmup)

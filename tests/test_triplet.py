@@ -104,8 +104,8 @@ def test_a_batch_names_the_song_of_every_row(store, model_dir, world):
     config = TripletConfig(max_length=64)
     task = TripletTask(config, str(model_dir), store, world)
     indices = np.array([5, 0, 3])
-    batch = task.make_batch(indices)
-    (ids, _, songs), terms = task.inputs(batch, epoch=0)
+    batch = task.micro_batch(indices[:, None], epoch=0)
+    ids, _, _, songs = batch.inputs
     assert songs.tolist() == task.training.song[task.training.rows[:, indices]].flatten().tolist()
     assert len(ids) == 9
-    assert terms == 3
+    assert batch.terms == 3
