@@ -42,7 +42,7 @@ class Setting:
 class Clock:
     """Times the steps after the first `warmup`, and counts what they held."""
 
-    warmup: int = 3
+    warmup: int = 10
     steps: int = 0
     lines: int = 0
     real_tokens: int = 0

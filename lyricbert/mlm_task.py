@@ -65,6 +65,8 @@ class MaskedLMTask:
         else:
             self.sampler = LengthBucketSampler(lengths, *budget)
             self._shape = None
+        # Few shapes to make programs for, and memory to use again, at the price of one target in sixteen or so.
+        self._target_multiple = max(1, config.tokens_per_batch // 64)
         held_out = sample_examples(validation, config.eval_examples)
         self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, config.resolved_precision(world.device))
         self._table_rows = np.unique(np.linspace(0, len(held_out) - 1, _TABLE_LINES, dtype=np.int64))
@@ -79,9 +81,7 @@ class MaskedLMTask:
         batch = make_batch(self._examples, indices, self._vocabulary, self._shape)
         key = training_key(self._config.seed, epoch, self._config.masking)
         inputs, targets = mask_tokens(batch, self._tables, self._config.mask_rate, key)
-        # Where the shape of a batch is fixed, the number of its targets comes as close to that as it can.
-        multiple = max(1, inputs.numel() // 64) if self._shape else 1
-        positions, gold = target_positions(targets, multiple)
+        positions, gold = target_positions(targets, self._target_multiple)
         return MicroBatch(
             inputs=(inputs, batch.needed_mask, batch.position_ids, positions, gold),
             terms=int((gold != IGNORE).sum()),
