@@ -271,8 +271,10 @@ class Trainer:
 
     def _update(self) -> torch.Tensor:
         """Clip the gradients and step the optimizer. Returns the norm before clipping: float32 []."""
-        self.scaler.unscale_(self.optimizer)
-        grad_norm = nn.utils.clip_grad_norm_(self.task.module.parameters(), self.config.clip)
+        gradients = [p.grad for p in self.task.module.parameters() if p.grad is not None]
+        grad_norm = nn.utils.get_total_norm(gradients) / self.scaler.get_scale()
+        # Fused AdamW divides the gradients by this as it reads them, which saves a pass over all of them.
+        self.optimizer.grad_scale = (grad_norm / self.config.clip).clamp(min=1.0)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
