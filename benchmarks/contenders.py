@@ -17,8 +17,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from lyricbert.batching import line_examples
-from lyricbert.distributed import start_world
+from lyricbert.distributed import World, start_world
+from lyricbert.examples import line_examples
 from lyricbert.loop import Hook, StepResult
 from lyricbert.loop import Trainer as Loop
 from lyricbert.mlm_task import MaskedLMConfig, MaskedLMTask
@@ -28,7 +28,10 @@ from lyricbert.store import TRAIN, TokenStore
 
 @dataclass(frozen=True)
 class Setting:
-    """What all contenders share. `batch_lines`: lines in a step. `steps`: to be timed. `precision`: bf16 or fp32."""
+    """What all contenders share. `batch_lines`: lines in a step. `steps`: of training. `precision`: bf16 or fp32.
+
+    The learning rate rises to `lr` in the first `warmup_fraction` of the steps and falls linearly to 0.
+    """
 
     store: TokenStore
     model: str
@@ -36,11 +39,13 @@ class Setting:
     steps: int
     precision: str
     device: torch.device
+    lr: float = 5e-5
+    warmup_fraction: float = 0.06
 
 
 @dataclass
 class Clock:
-    """Times the steps after the first `warmup`, and counts what they held."""
+    """Times the steps after the first `warmup`, and counts what they held. `waited`: seconds without data."""
 
     warmup: int = 10
     steps: int = 0
@@ -48,9 +53,10 @@ class Clock:
     real_tokens: int = 0
     padded_tokens: int = 0
     seconds: float = 0.0
-    _started: float = field(default=0.0, repr=False)
+    waited: float = 0.0
+    _started: float = field(default_factory=time.perf_counter, repr=False)
 
-    def step(self, lines: int, real_tokens: int, padded_tokens: int) -> None:
+    def step(self, lines: int, real_tokens: int, padded_tokens: int, waited: float = 0.0) -> None:
         """After a step on a batch of this many lines and tokens, with and without padding."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
@@ -61,7 +67,12 @@ class Clock:
             self.real_tokens += real_tokens
             self.padded_tokens += padded_tokens
             self.seconds += now - self._started
+            self.waited += waited
         self._started = now
+
+    def pause(self) -> None:
+        """What has passed since the last step does not count."""
+        self._started = time.perf_counter()
 
     def batch(self, attention_mask: torch.Tensor) -> None:
         """After a step on a batch with this mask: int64 [rows, width]."""
@@ -75,28 +86,52 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+class ClockHook(Hook):
+    """Has `clock` time this project's steps."""
+
+    def __init__(self, clock: Clock):
+        self._clock = clock
+
+    def step(self, trainer: Loop, result: StepResult) -> None:
+        self._clock.step(result.lines, result.real_tokens, result.padded_tokens, result.wait_seconds)
+
+
 def lyricbert_loop(setting: Setting, clock: Clock) -> None:
     """This project: `train_mlm.py`'s task and loop, one process."""
+    with start_world() as world:
+        make_loop(setting, world).train([ClockHook(clock)])
 
-    class ClockHook(Hook):
-        def step(self, trainer: Loop, result: StepResult) -> None:
-            clock.step(result.lines, result.real_tokens, result.padded_tokens)
 
+def lyricbert_packed(setting: Setting, clock: Clock) -> None:
+    """The same with `--layout packed`."""
+    with start_world() as world:
+        make_loop(setting, world, layout="packed").train([ClockHook(clock)])
+
+
+def lyricbert_compiled(setting: Setting, clock: Clock) -> None:
+    """The same with `--layout packed --compile`."""
+    with start_world() as world:
+        make_loop(setting, world, layout="packed", compile=True).train([ClockHook(clock)])
+
+
+def make_loop(setting: Setting, world: World, **options: object) -> Loop:
+    """`train_mlm.py`'s loop over its task, about `batch_lines` lines in a step."""
     lengths = line_examples(setting.store, TRAIN).lengths
     config = MaskedLMConfig(
-        max_steps=clock.warmup + setting.steps,
+        max_steps=setting.steps,
+        lr=setting.lr,
+        warmup_fraction=setting.warmup_fraction,
         precision=setting.precision,
         tokens_per_batch=round(setting.batch_lines * lengths.mean()),
         global_micro_batches=1,
+        **options,
     )
     model, _ = load_masked_lm(setting.model)
-    with start_world() as world:
-        task = MaskedLMTask(model, config, setting.model, setting.store, world)
-        Loop(task, config, world).train([ClockHook()])
+    return Loop(MaskedLMTask(model, config, setting.model, setting.store, world), config, world)
 
 
-def hugging_face_trainer(setting: Setting, clock: Clock) -> None:
-    """`Trainer` as run_mlm.py --line_by_line sets it up, batches grouped by length."""
+def hugging_face_trainer(setting: Setting, clock: Clock) -> BertForMaskedLM:
+    """`Trainer` as run_mlm.py --line_by_line sets it up, batches grouped by length. Returns the trained model."""
 
     class ClockCallback(TrainerCallback):
         def on_step_end(self, args: TrainingArguments, state: object, control: object, **kwargs: object) -> None:
@@ -112,7 +147,9 @@ def hugging_face_trainer(setting: Setting, clock: Clock) -> None:
 
     arguments = TrainingArguments(
         output_dir="unused",
-        max_steps=clock.warmup + setting.steps,
+        max_steps=setting.steps,
+        learning_rate=setting.lr,
+        warmup_steps=round(setting.warmup_fraction * setting.steps),
         per_device_train_batch_size=setting.batch_lines,
         bf16=setting.precision == "bf16",
         use_cpu=setting.device.type == "cpu",
@@ -122,13 +159,15 @@ def hugging_face_trainer(setting: Setting, clock: Clock) -> None:
         report_to="none",
         disable_tqdm=True,
     )
+    model = BertForMaskedLM.from_pretrained(setting.model)
     Trainer(
-        model=BertForMaskedLM.from_pretrained(setting.model),
+        model=model,
         args=arguments,
         train_dataset=Lines(setting.store),
         data_collator=remember,
         callbacks=[ClockCallback()],
     ).train()
+    return model
 
 
 def lightning_recipe(setting: Setting, clock: Clock) -> None:
@@ -156,7 +195,7 @@ def lightning_recipe(setting: Setting, clock: Clock) -> None:
     lightning.Trainer(
         accelerator="gpu" if setting.device.type == "cuda" else "cpu",
         devices=1,
-        max_steps=clock.warmup + setting.steps,
+        max_steps=setting.steps,
         max_epochs=-1,
         logger=False,
         enable_checkpointing=False,
@@ -165,8 +204,10 @@ def lightning_recipe(setting: Setting, clock: Clock) -> None:
     ).fit(Recipe(), DataLoader(batches, batch_size=None, shuffle=True))
 
 
-CONTENDERS: dict[str, Callable[[Setting, Clock], None]] = {
+CONTENDERS: dict[str, Callable[[Setting, Clock], object]] = {
     "lyricbert": lyricbert_loop,
+    "lyricbert-packed": lyricbert_packed,
+    "lyricbert-compiled": lyricbert_compiled,
     "trainer": hugging_face_trainer,
     "lightning": lightning_recipe,
 }

@@ -23,12 +23,12 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.contenders import CONTENDERS, Clock, Setting, peak_gib
 from benchmarks.flops import flops_per_token, matmul_rate
-from lyricbert.batching import line_examples
+from lyricbert.examples import line_examples
 from lyricbert.masking import EVAL_MASK_RATE
 from lyricbert.store import TRAIN, open_store
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP] of a line are never masked
-PRECISIONS = {"lyricbert": "bf16", "trainer": "bf16", "lightning": "fp32"}
+PRECISIONS = {name: "fp32" if name == "lightning" else "bf16" for name in CONTENDERS}
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--songs", type=Path, required=True, help="lyrics files or a folder of them")
     parser.add_argument("--model", required=True, help="a BERT: a directory or hub name")
     parser.add_argument("--out", type=Path, help="where to write the readings as JSON")
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=["lyricbert", "trainer", "lightning"])
     parser.add_argument("--batch-lines", type=int, default=128, help="lines in a step")
     parser.add_argument("--steps", type=int, default=50, help="steps to time; Trainer groups lines for 50 steps")
     parser.add_argument("--repeats", type=int, default=3, help="times each contender runs")
@@ -47,9 +47,7 @@ def main() -> None:
         print(json.dumps(measure(contender, Path(store), arguments)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / "store"
-        prepare = [sys.executable, "-m", "lyricbert.prepare", arguments.songs.resolve(), "--out", store]
-        subprocess.run([*prepare, "--tokenizer", arguments.model], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        store = prepare(arguments.songs, arguments.model, Path(folder))
         readings = [
             run_worker(contender, store, arguments)
             for _ in range(arguments.repeats)
@@ -58,6 +56,13 @@ def main() -> None:
     print(table(readings))
     if arguments.out:
         arguments.out.write_text(json.dumps({"machine": machine(), "readings": readings}, indent=2) + "\n")
+
+
+def prepare(songs: Path, model: str, folder: Path) -> Path:
+    """The token store of `songs`, made in `folder`."""
+    command = [sys.executable, "-m", "lyricbert.prepare", songs.resolve(), "--out", folder / "store"]
+    subprocess.run([*command, "--tokenizer", model], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return folder / "store"
 
 
 def run_worker(contender: str, store: Path, arguments: argparse.Namespace) -> dict[str, object]:
@@ -81,7 +86,8 @@ def measure(contender: str, store_path: Path, arguments: argparse.Namespace) -> 
     rate = matmul_rate(device, torch.bfloat16)
     clock = Clock()
     precision = PRECISIONS[contender]
-    setting = Setting(store, arguments.model, arguments.batch_lines, arguments.steps, precision, device)
+    steps = clock.warmup + arguments.steps
+    setting = Setting(store, arguments.model, arguments.batch_lines, steps, precision, device)
     CONTENDERS[contender](setting, clock)
     lengths = line_examples(store, TRAIN).lengths
     target_share = EVAL_MASK_RATE * (1 - SPECIAL_TOKENS / lengths.mean())
@@ -94,6 +100,7 @@ def measure(contender: str, store_path: Path, arguments: argparse.Namespace) -> 
         "tokens_per_s": tokens_per_s,
         "real_share": clock.real_tokens / clock.padded_tokens,
         "lines_per_step": clock.lines / arguments.steps,
+        "wait_share": clock.waited / clock.seconds,
         "peak_gib": peak_gib(),
         "flops_per_token": flops,
         "matmul_bf16_flops_per_s": rate,

@@ -1,4 +1,4 @@
-"""Examples, lines or sections of a store, and batches of them with attention masks."""
+"""Batches of examples in rows, with attention masks over padding, made ahead of the step that needs them."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from lyricbert.errors import UserError
-from lyricbert.store import TRAIN, VALIDATION, TokenStore
+from lyricbert.examples import Examples
 from lyricbert.tokenizer import Vocabulary
 
 T = TypeVar("T")
@@ -52,74 +51,6 @@ class MicroBatch:
 def to_device(tensors: tuple[torch.Tensor | None, ...], device: torch.device) -> tuple[torch.Tensor | None, ...]:
     """The tensors on `device`. Pinned ones are copied while the GPU works."""
     return tuple(tensor if tensor is None else tensor.to(device, non_blocking=True) for tensor in tensors)
-
-
-@dataclass(frozen=True)
-class Examples:
-    """E examples, each a run of whole lines of a store: [CLS] line [SEP] line [SEP] ...
-
-    `first_line`, `line_count`: int64 [E]. `lengths`: int64 [E], in tokens, special tokens included.
-    """
-
-    store: TokenStore
-    first_line: np.ndarray
-    line_count: np.ndarray
-    lengths: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def take(self, indices: np.ndarray) -> "Examples":
-        """The examples at `indices`: int64 [K]."""
-        return Examples(self.store, self.first_line[indices], self.line_count[indices], self.lengths[indices])
-
-
-def line_examples(store: TokenStore, split: int) -> Examples:
-    """Every distinct line of a split."""
-    lines = np.flatnonzero(store.line_first & (store.song_split[store.song_of_line()] == split))
-    return _examples(store, lines, np.ones_like(lines))
-
-
-def section_examples(store: TokenStore, split: int, distinct: bool = True) -> Examples:
-    """Every section of a split, its lines joined by the separator token; with `distinct`, without duplicates."""
-    wanted = store.song_split[store.song_of_section()] == split
-    sections = np.flatnonzero(wanted & store.section_first if distinct else wanted)
-    first_line = store.section_offsets[sections]
-    return _examples(store, first_line, store.section_offsets[sections + 1] - first_line)
-
-
-def unit_examples(store: TokenStore, unit: str, max_length: int) -> tuple[Examples, Examples]:
-    """(training, validation) examples of a unit, "line" or "section". Raises `UserError` over `max_length` tokens."""
-    view = {"line": line_examples, "section": section_examples}[unit]
-    training, validation = view(store, TRAIN), view(store, VALIDATION)
-    check_lengths(training, max_length)
-    check_lengths(validation, max_length)
-    return training, validation
-
-
-def check_lengths(examples: Examples, max_length: int) -> None:
-    """Raise `UserError` if an example is longer than the model's `max_length` positions."""
-    longest = int(examples.lengths.max())
-    if longest > max_length:
-        raise UserError(
-            f"{examples.store.path}: holds examples of {longest} tokens, the model takes {max_length};"
-            f" prepare it with --max-tokens {max_length}"
-        )
-
-
-def first_lines(examples: Examples, max_length: int) -> Examples:
-    """The examples cut to the whole lines that fit into `max_length` tokens, but to no less than one line."""
-    ends = examples.store.line_offsets + np.arange(len(examples.store.line_offsets))  # a [SEP] closes every line
-    room = ends[examples.first_line] + max_length - 1
-    fitting = np.searchsorted(ends, room, side="right") - 1 - examples.first_line
-    return _examples(examples.store, examples.first_line, np.clip(fitting, 1, examples.line_count))
-
-
-def _examples(store: TokenStore, first_line: np.ndarray, line_count: np.ndarray) -> Examples:
-    first_line, line_count = np.asarray(first_line, np.int64), np.asarray(line_count, np.int64)
-    offsets = store.line_offsets
-    lengths = 1 + offsets[first_line + line_count] - offsets[first_line] + line_count
-    return Examples(store, first_line, line_count, np.asarray(lengths))
 
 
 def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lyricbert.batching import unit_examples
 from lyricbert.bootstrap import FEWEST_SONGS, RESAMPLES, Paired, paired_difference, sum_by_song
 from lyricbert.config import option, parse, to_json
 from lyricbert.distributed import World, start_world
 from lyricbert.errors import UserError, run_command
 from lyricbert.evaluate import MaskedLMEvaluator, sample_examples
+from lyricbert.examples import unit_examples
 from lyricbert.files import new_directory, write_json
 from lyricbert.loop import Trainer
 from lyricbert.models import MaskedLM, load_masked_lm, load_tokenizer_for

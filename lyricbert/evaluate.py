@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lyricbert.batching import Batch, Examples, make_batch, to_device
+from lyricbert.batching import Batch, make_batch, to_device
 from lyricbert.distributed import World
+from lyricbert.examples import Examples
 from lyricbert.hashing import derive_key, hash64, top_bits
 from lyricbert.masking import EVAL_MASK_RATE, IGNORE, MaskingTables, evaluation_key, mask_tokens, target_positions
 from lyricbert.models import MaskedLM, SentenceEncoder

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lyricbert.batching import MicroBatch, make_batch, unit_examples
+from lyricbert.batching import MicroBatch, make_batch
 from lyricbert.config import option
 from lyricbert.distributed import World
 from lyricbert.evaluate import MaskedLMEvaluator, sample_examples
+from lyricbert.examples import unit_examples
 from lyricbert.loop import Freeze, LoopConfig
 from lyricbert.masking import IGNORE, MaskingTables, mask_tokens, target_positions, training_key
 from lyricbert.models import MaskedLM, load_tokenizer_for

@@ -10,9 +10,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from lyricbert.errors import UserError
+from lyricbert.examples import CHUNK
 from lyricbert.hashing import derive_key, permute
-
-_CHUNK = 1 << 22
 
 
 class Sampler(ABC):
@@ -54,7 +53,7 @@ class LengthOrder:
 
     def __init__(self, lengths: np.ndarray, seed: int):
         self._seed = seed
-        self.counts = np.bincount(lengths)
+        self.counts = _count(lengths)
         self._starts = np.cumsum(self.counts) - self.counts
         self._examples = _sort_by_length(lengths, self._starts)
 
@@ -115,6 +114,14 @@ def check_budget(lengths: np.ndarray, tokens_per_batch: int, global_micro_batche
         )
 
 
+def _count(lengths: np.ndarray) -> np.ndarray:
+    """int64 [longest + 1]: how many examples there are of each length."""
+    counts = np.zeros(int(lengths.max()) + 1, np.int64)
+    for begin in range(0, len(lengths), CHUNK):
+        counts += np.bincount(lengths[begin : begin + CHUNK], minlength=len(counts))
+    return counts
+
+
 def _sort_by_length(lengths: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Example indices sorted by length, the shortest type [E]; the first example of length k goes to `starts[k]`.
 
@@ -122,8 +129,8 @@ def _sort_by_length(lengths: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """
     result = np.empty(len(lengths), dtype=np.int32 if len(lengths) < 2**31 else np.int64)
     free = starts.copy()
-    for begin in range(0, len(lengths), _CHUNK):
-        chunk = np.asarray(lengths[begin : begin + _CHUNK]).astype(np.min_scalar_type(len(starts)))
+    for begin in range(0, len(lengths), CHUNK):
+        chunk = np.asarray(lengths[begin : begin + CHUNK]).astype(np.min_scalar_type(len(starts)))
         order = np.argsort(chunk, kind="stable")
         counts = np.bincount(chunk, minlength=len(starts))
         before = np.cumsum(counts) - counts

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyricbert.batching import Examples, first_lines, section_examples
 from lyricbert.errors import UserError
+from lyricbert.examples import Examples, first_lines, section_examples
 from lyricbert.hashing import derive_key, hash64, top_bits
 from lyricbert.store import TRAIN, TokenStore
 

@@ -1,14 +1,8 @@
 import numpy as np
 import pytest
 
-from lyricbert.batching import (
-    first_lines,
-    line_examples,
-    make_batch,
-    prefetch,
-    ranges,
-    section_examples,
-)
+from lyricbert.batching import make_batch, prefetch, ranges
+from lyricbert.examples import first_lines, line_examples, section_examples
 from lyricbert.store import TRAIN
 from lyricbert.tokenizer import vocabulary
 

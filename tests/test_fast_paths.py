@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from transformers import BertForMaskedLM
 
-from lyricbert.batching import line_examples, make_batch
+from lyricbert.batching import make_batch
+from lyricbert.examples import line_examples
 from lyricbert.masking import IGNORE, MaskingTables, mask_tokens, target_positions
 from lyricbert.mlm_task import MaskedLMConfig, MaskedLMTask
 from lyricbert.models import load_masked_lm

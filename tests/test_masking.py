@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from lyricbert.batching import Batch, line_examples, make_batch, section_examples
+from lyricbert.batching import Batch, make_batch
+from lyricbert.examples import line_examples, section_examples
 from lyricbert.masking import IGNORE, MaskingTables, evaluation_key, mask_tokens, target_positions, training_key
 from lyricbert.store import TRAIN
 from lyricbert.tokenizer import Vocabulary, vocabulary

@@ -5,8 +5,9 @@ import pytest
 import torch
 from transformers import AutoModel, pipeline
 
-from lyricbert.batching import line_examples, make_batch
+from lyricbert.batching import make_batch
 from lyricbert.errors import UserError
+from lyricbert.examples import line_examples
 from lyricbert.models import load_masked_lm, load_sentence_encoder, load_tokenizer_for
 from lyricbert.store import TRAIN
 from lyricbert.tokenizer import load_tokenizer, vocabulary

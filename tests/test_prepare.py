@@ -5,8 +5,8 @@ import pytest
 from conftest import call, make_songs
 
 from lyricbert import prepare
-from lyricbert.batching import line_examples, section_examples
 from lyricbert.errors import UserError
+from lyricbert.examples import line_examples, section_examples
 from lyricbert.prepare import line_key
 from lyricbert.store import TRAIN, VALIDATION, open_store
 

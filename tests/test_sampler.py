@@ -1,6 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from lyricbert import sampler as sampler_module
 from lyricbert.errors import UserError
 from lyricbert.sampler import LengthBucketSampler
 
@@ -72,6 +75,18 @@ def test_the_largest_batch_is_as_large_as_any():
     width = lengths[largest].max()
     assert all(len(batch) * lengths[batch].max() <= 1.1 * len(largest) * width for batch in epoch(sampler, 0))
     assert any(set(largest) == set(batch) for batch in epoch(sampler, 0))
+
+
+def test_a_plan_needs_little_more_memory_than_one_number_an_example(monkeypatch):
+    monkeypatch.setattr(sampler_module, "CHUNK", 1 << 16)
+    lengths = np.random.default_rng(0).integers(3, 60, size=3_000_000, dtype=np.uint8)
+    tracemalloc.start()
+    sampler = LengthBucketSampler(lengths, 2048, 4, seed=0)
+    for step in (0, 5 * sampler.steps_per_epoch - 1):
+        sampler.micro_batches(step)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * len(lengths)
 
 
 def test_plans_that_cannot_be_kept_are_refused():

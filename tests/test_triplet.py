@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from lyricbert.batching import section_examples
 from lyricbert.errors import UserError
+from lyricbert.examples import section_examples
 from lyricbert.store import TRAIN, VALIDATION
 from lyricbert.triplet import count_terms, distance_matrix, hardest, pairwise_distance, triplet_loss
 from lyricbert.triplet_data import draw_triplets

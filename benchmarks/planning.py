@@ -1,0 +1,127 @@
+"""What it costs to plan an epoch and to start at any step: seconds and memory, for a store of so many lines.
+
+    python benchmarks/planning.py --lines 100000000
+
+Makes a store of made-up offsets (its tokens are a hole in a file), opens it as training does, and asks for steps. The
+memory is what the process allocated beyond its imports, at its peak; the store's own pages, which the system may take
+back at any time, are not part of it.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lyricbert.examples import line_examples
+from lyricbert.packing import PackedSampler
+from lyricbert.sampler import LengthBucketSampler, Sampler
+from lyricbert.store import FORMAT_VERSION, TRAIN, open_store
+
+LINES_OF_SECTION, SECTIONS_OF_SONG = 4, 5
+TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES = 2048, 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lines", type=int, default=100_000_000, help="lines to train on, about")
+    parser.add_argument("--out", type=Path, help="where to write the readings as JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        make_store(Path(folder), arguments.lines)
+        readings = [measure(Path(folder), layout) for layout in ("padded", "packed")]
+    print("| layout | plan, s | peak GB | a step anywhere, ms | examples | steps an epoch |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for reading in readings:
+        print("| {layout} | {plan_s:.1f} | {peak_gb:.2f} | {step_ms:.1f} | {examples} | {steps} |".format(**reading))
+    if arguments.out:
+        arguments.out.write_text(json.dumps(readings, indent=2) + "\n")
+
+
+def make_store(folder: Path, lines: int) -> None:
+    """A store with `lines` lines to train on, in songs of five sections of four lines of 8.5 tokens on average.
+
+    Besides, every tenth line is a duplicate, and every twentieth song is held out.
+    """
+    songs = round(lines / (0.9 * 0.95 * LINES_OF_SECTION * SECTIONS_OF_SONG))
+    sections, lines = songs * SECTIONS_OF_SONG, songs * SECTIONS_OF_SONG * LINES_OF_SECTION
+    source = np.random.default_rng(0)
+    offsets = np.zeros(lines + 1, np.int64)
+    np.cumsum(np.clip(source.gamma(5, 1.8, size=lines).astype(np.int64), 1, 58), out=offsets[1:])
+    arrays = {
+        "line_offsets": offsets,
+        "section_offsets": np.arange(sections + 1) * LINES_OF_SECTION,
+        "song_offsets": np.arange(songs + 1) * SECTIONS_OF_SONG,
+        "song_split": (np.arange(songs) % 20 == 0).astype(np.uint8),
+        "line_first": np.arange(lines) % 10 != 0,
+        "section_first": np.ones(sections, bool),
+    }
+    described = {"tokens": {"shape": [int(offsets[-1])], "dtype": "uint16"}}
+    np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=np.uint16, shape=(int(offsets[-1]),))
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        described[name] = {"shape": list(array.shape), "dtype": str(array.dtype)}
+    (folder / "meta.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "arrays": described}))
+
+
+def measure(folder: Path, layout: str) -> dict[str, object]:
+    """Plan and ask for steps of the first, second and hundredth epoch."""
+    with PeakMemory() as memory:
+        started = time.perf_counter()
+        examples = line_examples(open_store(folder), TRAIN)
+        sampler = make_sampler(examples.lengths, layout)
+        sampler.micro_batches(0)
+        plan = time.perf_counter() - started
+        waits = []
+        for step in (1, sampler.steps_per_epoch // 2, sampler.steps_per_epoch + 7, 100 * sampler.steps_per_epoch - 1):
+            started = time.perf_counter()
+            sampler.micro_batches(step)
+            waits.append(time.perf_counter() - started)
+    return {
+        "layout": layout,
+        "plan_s": plan,
+        "peak_gb": memory.peak / 1e9,
+        "step_ms": 1e3 * max(waits),
+        "examples": len(examples),
+        "steps": sampler.steps_per_epoch,
+    }
+
+
+def make_sampler(lengths: np.ndarray, layout: str) -> Sampler:
+    if layout == "packed":
+        return PackedSampler(lengths, 128, TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES, seed=0)
+    return LengthBucketSampler(lengths, TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES, seed=0)
+
+
+class PeakMemory:
+    """Most bytes of memory of its own that this process had in the block, beyond what it had before."""
+
+    def __enter__(self) -> "PeakMemory":
+        self._before, self.peak = self._now(), 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.005):
+            self.peak = max(self.peak, self._now() - self._before)
+
+    def _now(self) -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""How long this project trains until it is as good as the Hugging Face Trainer after one epoch.
+
+    python benchmarks/time_to_loss.py --songs SONGS --model MODEL --out RESULT.json
+
+Trains with the Trainer for an epoch, then with this project's loop on the same lines with the same learning rates over
+an epoch, and looks at the held-out loss under the same masks every so often, off the clock.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.contenders import Clock, ClockHook, Setting, hugging_face_trainer, make_loop
+from benchmarks.mlm_throughput import machine, prepare
+from lyricbert.distributed import World, start_world
+from lyricbert.evaluate import MaskedLMEvaluator, sample_examples
+from lyricbert.examples import line_examples
+from lyricbert.loop import Hook, StepResult, Trainer
+from lyricbert.models import MaskedLM
+from lyricbert.store import TRAIN, VALIDATION, TokenStore, open_store
+from lyricbert.tokenizer import load_tokenizer, vocabulary
+
+HELD_OUT = 3000
+CONTENDERS = ("trainer", "lyricbert")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--songs", type=Path, required=True, help="lyrics files or a folder of them")
+    parser.add_argument("--model", required=True, help="a BERT: a directory or hub name")
+    parser.add_argument("--out", type=Path, help="where to write the curves as JSON")
+    parser.add_argument("--batch-lines", type=int, default=128, help="lines in a step")
+    parser.add_argument("--lr", type=float, default=2e-4, help="peak learning rate of both")
+    parser.add_argument("--epochs", type=float, default=1.0, help="length of both runs")
+    parser.add_argument("--looks", type=int, default=40, help="how often our held-out loss is looked at")
+    parser.add_argument("--worker", nargs=2, metavar=("CONTENDER", "STORE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        contender, store = arguments.worker
+        print(json.dumps(train(contender, open_store(Path(store)), arguments)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        store = prepare(arguments.songs, arguments.model, Path(folder))
+        curves = {contender: run_worker(contender, store) for contender in CONTENDERS}
+    seconds, goal = curves["trainer"][-1]
+    reached = next((point for point in curves["lyricbert"] if point[1] <= goal), None)
+    print(f"Trainer: held-out loss {goal:.4f} after {seconds:.0f} s")
+    if reached is None:
+        print(f"ours did not reach it: {curves['lyricbert'][-1][1]:.4f} after {curves['lyricbert'][-1][0]:.0f} s")
+    else:
+        print(f"ours: {reached[1]:.4f} after {reached[0]:.0f} s, {reached[0] / seconds:.0%} of the Trainer's time")
+    if arguments.out:
+        arguments.out.write_text(json.dumps({"machine": machine(), "seconds_and_loss": curves}, indent=2) + "\n")
+
+
+def run_worker(contender: str, store: Path) -> list[tuple[float, float]]:
+    """A contender's curve, made in a process of its own."""
+    command = [sys.executable, __file__, "--worker", contender, str(store), *sys.argv[1:]]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def train(contender: str, store: TokenStore, arguments: argparse.Namespace) -> list[tuple[float, float]]:
+    """(seconds of training, held-out loss) along a run."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    steps = round(arguments.epochs * len(line_examples(store, TRAIN)) / arguments.batch_lines)
+    setting = Setting(store, arguments.model, arguments.batch_lines, steps, "bf16", device, lr=arguments.lr)
+    clock = Clock(warmup=1)
+    with start_world() as world:
+        held_out = HeldOut(store, world)
+        if contender == "trainer":
+            model = hugging_face_trainer(setting, clock)
+            return [(clock.seconds, held_out.loss(MaskedLM(model.to(device))))]
+        look = LookHook(held_out, clock, every=max(1, steps // arguments.looks))
+        make_loop(setting, world).train([ClockHook(clock), look])
+        return look.curve
+
+
+class HeldOut:
+    """The same held-out lines under the same masks for every model."""
+
+    def __init__(self, store: TokenStore, world: World):
+        examples = sample_examples(line_examples(store, VALIDATION), HELD_OUT)
+        words = vocabulary(load_tokenizer(store.tokenizer_path))
+        self._evaluator = MaskedLMEvaluator(examples, words, world, "bf16")
+
+    def loss(self, model: MaskedLM) -> float:
+        """The mean loss of a masked token."""
+        loss, masked, _ = self._evaluator.losses(model).sum(axis=0)
+        return float(loss / masked)
+
+
+class LookHook(Hook):
+    """Looks at the held-out loss every so many steps, while the clock stands still."""
+
+    def __init__(self, held_out: HeldOut, clock: Clock, every: int):
+        self._held_out, self._clock, self._every = held_out, clock, every
+        self.curve: list[tuple[float, float]] = []
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        if trainer.progress.step % self._every == 0 or trainer.done >= 1:
+            self.curve.append((self._clock.seconds, self._held_out.loss(trainer.task.module)))
+            print(f"step {trainer.progress.step}: {self.curve[-1]}", file=sys.stderr)
+            self._clock.pause()
+
+
+if __name__ == "__main__":
+    main()
