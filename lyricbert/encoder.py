@@ -16,31 +16,6 @@ from lyricbert.ops import attend, dropout
 Layer = Callable[[nn.Module, torch.Tensor, torch.Tensor | None, torch.Size, torch.Tensor | None], torch.Tensor]
 
 
-def encode(
-    bert: BertModel,
-    words: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    position_ids: torch.Tensor,
-    positions: torch.Tensor | None = None,
-    run_layer: Layer | None = None,
-) -> torch.Tensor:
-    """The last hidden state: float32 [rows * width, hidden], or [P, hidden] at the P flat `positions` (int64) wanted.
-
-    `words`: word embeddings float32 [rows, width, hidden]. `attention_mask`: int64 [rows, width], n on the tokens of a
-    row's n-th example and 0 on padding; tokens see those of the same number. None where each row is one whole example.
-    `position_ids`: int64 [rows, width], within the example. `run_layer`: `layer` below (the default), or it compiled.
-    """
-    run_layer = run_layer or layer
-    visible = None
-    if attention_mask is not None:
-        visible = attention_mask[:, None, :, None] == attention_mask[:, None, None, :]
-    hidden = _embed(bert, words, position_ids).flatten(0, 1)
-    *before, last = bert.encoder.layer
-    for module in before:
-        hidden = run_layer(module, hidden, visible, position_ids.shape, None)
-    return run_layer(last, hidden, visible, position_ids.shape, positions)
-
-
 def layer(
     module: nn.Module,
     hidden: torch.Tensor,
@@ -59,6 +34,30 @@ def layer(
     hidden = _add_and_normalize(module.attention.output, context, hidden)
     inner = module.intermediate
     return _add_and_normalize(module.output, inner.intermediate_act_fn(inner.dense(hidden)), hidden)
+
+
+def encode(
+    bert: BertModel,
+    words: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    position_ids: torch.Tensor,
+    positions: torch.Tensor | None = None,
+    run_layer: Layer = layer,
+) -> torch.Tensor:
+    """The last hidden state: float32 [rows * width, hidden], or [P, hidden] at the P flat `positions` (int64) wanted.
+
+    `words`: word embeddings float32 [rows, width, hidden]. `attention_mask`: int64 [rows, width], n on the tokens of a
+    row's n-th example and 0 on padding; tokens see those of the same number. None where each row is one whole example.
+    `position_ids`: int64 [rows, width], within the example. `run_layer`: `layer` itself, or compiled.
+    """
+    visible = None
+    if attention_mask is not None:
+        visible = attention_mask[:, None, :, None] == attention_mask[:, None, None, :]
+    hidden = _embed(bert, words, position_ids).flatten(0, 1)
+    *before, last = bert.encoder.layer
+    for module in before:
+        hidden = run_layer(module, hidden, visible, position_ids.shape, None)
+    return run_layer(last, hidden, visible, position_ids.shape, positions)
 
 
 def _embed(bert: BertModel, words: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:

@@ -119,7 +119,7 @@ def sample_examples(examples: Examples, most: int) -> Examples:
     """At most `most` examples, always the same ones, in their own order."""
     if len(examples) <= most:
         return examples
-    by_hash = np.argsort(hash64(derive_key("evaluation sample"), examples.first_line), kind="stable")
+    by_hash = np.argsort(hash64(derive_key("evaluation sample"), examples.first_line.astype(np.int64)), kind="stable")
     return examples.take(np.sort(by_hash[:most]))
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lyricbert.batching import make_batch, prefetch, ranges
+from lyricbert.evaluate import sample_examples
 from lyricbert.examples import first_lines, line_examples, section_examples
 from lyricbert.store import TRAIN
 from lyricbert.tokenizer import vocabulary
@@ -29,6 +30,16 @@ def test_batches_hold_the_tokens_between_special_tokens(store, tokenizer, view):
         assert batch.position_ids[row, :length].tolist() == list(range(length))
     assert batch.real_tokens == batch.attention_mask.sum() == examples.lengths[indices].sum()
     assert batch.lines == examples.line_count[indices].sum()
+
+
+def test_a_sample_is_always_the_same_and_in_order(store):
+    examples = line_examples(store, TRAIN)
+    sample = sample_examples(examples, 20)
+    assert len(sample) == 20
+    assert np.all(np.diff(sample.first_line) > 0)
+    assert np.array_equal(sample.first_line, sample_examples(examples, 20).first_line)
+    assert set(sample.first_line) < set(sample_examples(examples, 40).first_line)
+    assert sample_examples(examples, len(examples)) is examples
 
 
 def test_first_lines_keep_whole_lines_that_fit(store):
