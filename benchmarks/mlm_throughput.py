@@ -89,7 +89,7 @@ def measure(contender: str, store_path: Path, arguments: argparse.Namespace) -> 
     steps = clock.warmup + arguments.steps
     setting = Setting(store, arguments.model, arguments.batch_lines, steps, precision, device)
     CONTENDERS[contender](setting, clock)
-    lengths = line_examples(store, TRAIN).lengths
+    lengths = line_examples(store, TRAIN).lengths.astype(float)
     target_share = EVAL_MASK_RATE * (1 - SPECIAL_TOKENS / lengths.mean())
     # A token is in a line as often as the line is long.
     flops = flops_per_token(config, float((lengths**2).mean() / lengths.mean()), target_share)

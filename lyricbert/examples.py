@@ -18,7 +18,7 @@ CHUNK = 1 << 22
 class Examples:
     """E examples, each a run of whole lines of a store: [CLS] line [SEP] line [SEP] ...
 
-    `first_line`, `line_count`: integers [E]. `lengths`: integers [E], in tokens, special tokens included.
+    `first_line`, `line_count`: integers [E]. `lengths`: int32 [E], in tokens, special tokens included.
     """
 
     store: TokenStore
@@ -92,8 +92,7 @@ def _examples(store: TokenStore, first_line: np.ndarray, line_count: np.ndarray)
 
     def lengths_of(part: slice) -> np.ndarray:
         first, count = first_line[part].astype(np.int64), line_count[part]
-        lengths = 1 + offsets[first + count] - offsets[first] + count
-        return lengths.astype(np.min_scalar_type(lengths.max(initial=0)))
+        return (1 + offsets[first + count] - offsets[first] + count).astype(np.int32)
 
     return Examples(store, first_line, line_count, _by_chunks(len(first_line), lengths_of))
 

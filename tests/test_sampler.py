@@ -79,7 +79,7 @@ def test_the_largest_batch_is_as_large_as_any():
 
 def test_a_plan_needs_little_more_memory_than_one_number_an_example(monkeypatch):
     monkeypatch.setattr(sampler_module, "CHUNK", 1 << 16)
-    lengths = np.random.default_rng(0).integers(3, 60, size=3_000_000, dtype=np.uint8)
+    lengths = np.random.default_rng(0).integers(3, 60, size=3_000_000, dtype=np.int32)
     tracemalloc.start()
     sampler = LengthBucketSampler(lengths, 2048, 4, seed=0)
     for step in (0, 5 * sampler.steps_per_epoch - 1):
