@@ -66,8 +66,8 @@ class MaskedLMTask:
         else:
             self.sampler = LengthBucketSampler(lengths, *budget)
             self._shape = None
-        # Few shapes to make programs for, and memory to use again, at the price of one target in thirty or so.
-        self._target_multiple = max(1, config.tokens_per_batch // 128)
+        # Few shapes to make programs for, and memory to use again, at the price of one target in sixteen or so.
+        self._target_multiple = max(1, config.tokens_per_batch // 64)
         held_out = sample_examples(validation, config.eval_examples)
         self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, config.resolved_precision(world.device))
         self._table_rows = np.unique(np.linspace(0, len(held_out) - 1, _TABLE_LINES, dtype=np.int64))

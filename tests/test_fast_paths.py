@@ -153,4 +153,4 @@ def test_an_epoch_has_the_same_lines_and_targets_in_both_layouts(store, sharp_mo
     gold = [torch.cat([batch.inputs[4] for batch in epoch]) for epoch in epochs.values()]
     assert torch.equal(*(ids[ids != IGNORE].sort().values for ids in gold))
     assert {batch.inputs[0].shape for batch in epochs["packed"]} == {(2, 128)}
-    assert {len(batch.inputs[3]) % 2 for epoch in epochs.values() for batch in epoch} == {0}
+    assert {len(batch.inputs[3]) % 4 for epoch in epochs.values() for batch in epoch} == {0}
