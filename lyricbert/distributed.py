@@ -10,6 +10,7 @@ import torch.distributed as dist
 
 from lyricbert.allocator import keep_freed_memory
 from lyricbert.errors import UserError
+from lyricbert.parent import end_with_torchrun
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class World:
 @contextmanager
 def start_world() -> Iterator[World]:
     """Join the processes that torchrun started, or be the only one. Leaves the process group on the way out."""
+    end_with_torchrun()
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lyricbert.distributed import World
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, write_json
 from lyricbert.hooks import CheckpointHook, EvalHook, HookConfig, LogHook, ProfileHook, StopHook
+from lyricbert.lock import LOCK, exclusive
 from lyricbert.loop import Freeze, LoopConfig, Task, Trainer
 from lyricbert.metrics import MetricsWriter
 from lyricbert.store import TokenStore
@@ -47,7 +49,7 @@ _WITHOUT_EFFECT = {"data", "out", "eval_examples", *(field.name for field in dat
 def check_run_directory(config: RunConfig) -> None:
     """Raise `UserError` if RUN holds something else than a run, or a run that may not be gone on with."""
     out = config.out
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "config.json").is_file())):
+    if out.exists() and (not out.is_dir() or (_is_filled(out) and not (out / "config.json").is_file())):
         raise UserError(f"{out}: exists and is not a run's directory; give another --out")
     if config.resume == "none" and checkpoints(out / "checkpoints"):
         raise UserError(f"{out}: holds a run, which --resume none would overwrite; give another --out or --resume auto")
@@ -55,9 +57,20 @@ def check_run_directory(config: RunConfig) -> None:
         raise UserError(f"--resume {config.resume}: no such checkpoint; give auto, none or a checkpoint directory")
 
 
+def _is_filled(directory: Path) -> bool:
+    """Whether it holds more than what a run that ended before its first line leaves."""
+    return any(path.name != LOCK for path in directory.iterdir())
+
+
 def train_run(task: Task, config: RunConfig, world: World, store: TokenStore, freeze: Freeze | None = None) -> None:
     """Train `task` as `config` says, going on where RUN's newest checkpoint stands, and write RUN/model at the end."""
     trainer = Trainer(task, config, world, freeze)
+    with exclusive(config.out) if world.is_main else nullcontext():
+        _train(trainer, config, store)
+
+
+def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
+    world, task = trainer.world, trainer.task
     identity = _identity(config, store, trainer.precision)
     resumed_step = _resume(trainer, config, identity)
     world.barrier()  # every rank has checked the directory and the checkpoint before the first one writes
