@@ -27,7 +27,7 @@ def main() -> None:
     config = parse(Config, __doc__)
     check_run_directory(config)
     store = open_store(config.data)
-    with start_world() as world:
+    with start_world(config.timeout_minutes) as world:
         model, has_head = load_masked_lm(config.model, config.seed)
         if not has_head and world.is_main:
             advice = "" if config.head_warmup_steps else "; --head-warmup-steps N would train it alone first"

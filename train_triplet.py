@@ -26,7 +26,7 @@ def main() -> None:
     config = parse(Config, __doc__)
     check_run_directory(config)
     store = open_store(config.data)
-    with start_world() as world:
+    with start_world(config.timeout_minutes) as world:
         task = TripletTask(config, config.model, store, world)
         too_long = task.training.too_long + task.validation.too_long
         if too_long and world.is_main:

@@ -39,9 +39,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """What a rank trains on at once: the arguments of the task's module, and how many terms its loss sums."""
+    """What a rank trains on at once: the arguments of the task's module, and how many terms its loss sums.
+
+    `examples`: int64 [E], what a store calls the examples in it, the numbers of their first lines.
+    """
 
     inputs: tuple[torch.Tensor | None, ...]
+    examples: np.ndarray
     terms: int
     lines: int
     real_tokens: int

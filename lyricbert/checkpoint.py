@@ -58,7 +58,7 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
     save_file(parameters, temporary / "model.safetensors")
     state = {"optimizer": trainer.optimizer.state_dict(), "scaler": trainer.scaler.state_dict()}
     torch.save(state, temporary / "optimizer.pt")
-    write_json(temporary / "state.json", {"progress": vars(trainer.progress), "identity": identity})
+    write_json(temporary / "state.json", {"progress": vars(trainer.settle()), "identity": identity})
     for name in _FILES:
         _sync(temporary / name)
     write_json(temporary / "manifest.json", {name: sha256_of(temporary / name) for name in _FILES})
@@ -113,7 +113,7 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
         raise UserError(f"{checkpoint / 'optimizer.pt'}: holds more than tensors; remove this checkpoint") from None
     trainer.optimizer.load_state_dict(tensors["optimizer"])
     trainer.scaler.load_state_dict(tensors["scaler"])
-    trainer.progress = Progress(**state["progress"])
+    trainer.load_progress(Progress(**state["progress"]))
 
 
 def prune(directory: Path, keep_last: int, best_step: int) -> None:

@@ -1,9 +1,12 @@
 """Process group set-up and teardown, reductions, and flags that all ranks agree on."""
 
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -12,14 +15,18 @@ from lyricbert.allocator import keep_freed_memory
 from lyricbert.errors import UserError
 from lyricbert.parent import end_with_torchrun
 
+# Seconds in which every rank that waits gives up, once the first has.
+_GRACE = 2.0
+
 
 @dataclass(frozen=True)
 class World:
-    """This process among `size` processes. Without torchrun there is one, and no process group."""
+    """This process among `size` processes. Without torchrun there is one, and neither process group nor `store`."""
 
     rank: int
     size: int
     device: torch.device
+    store: dist.Store | None = None
 
     @property
     def is_main(self) -> bool:
@@ -39,14 +46,24 @@ class World:
         """The first rank's value, on every rank."""
         return self.sum(torch.tensor(value if self.is_main else 0.0, dtype=torch.float64)).item()
 
+    def missing(self) -> str:
+        """Which ranks have not given up waiting too, and where they run. For one that has."""
+        self.store.set(f"waited/{self.rank}", "")
+        time.sleep(_GRACE)
+        late = [rank for rank in range(self.size) if not self.store.check([f"waited/{rank}"])]
+        return ", ".join(f"rank {rank} on {self.store.get(f'host/{rank}').decode()}" for rank in late) or "none"
+
     def barrier(self) -> None:
         """Wait for every rank."""
         self.any(False)
 
 
 @contextmanager
-def start_world() -> Iterator[World]:
-    """Join the processes that torchrun started, or be the only one. Leaves the process group on the way out."""
+def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
+    """Join the processes that torchrun started, or be the only one. Leaves the process group on the way out.
+
+    A process that waits for the others for `timeout_minutes` raises `RuntimeError`.
+    """
     end_with_torchrun()
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -63,9 +80,13 @@ def start_world() -> Iterator[World]:
         keep_freed_memory()
     if size > 1:
         # Flags and clocks are CPU tensors on gloo, so that agreeing on them never waits for the GPU.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        timeout = timedelta(minutes=timeout_minutes)
+        dist.init_process_group(backend, timeout=timeout)
+        store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        store.set(f"host/{rank}", socket.gethostname())
     try:
-        yield World(rank, size, device)
+        yield World(rank, size, device, store if size > 1 else None)
     finally:
         if size > 1:
             dist.destroy_process_group()

@@ -16,10 +16,12 @@ from tqdm import tqdm
 
 from lyricbert.checkpoint import prune, save_checkpoint
 from lyricbert.config import option
+from lyricbert.errors import UserError
 from lyricbert.loop import Hook, StepResult, Trainer
 from lyricbert.metrics import MetricsWriter
 
 PROFILED_STEPS = 5
+_SHOWN_EXAMPLES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class HookConfig:
     )
     checkpoint_every: int = option("steps between two checkpoints (0: by the clock)", 0, check="non-negative")
     checkpoint_minutes: float = option("minutes between two checkpoints", 15.0, check="positive")
+    max_bad_steps: int = option("steps in a row to skip for a loss that is not finite", 10, check="positive")
+    timeout_minutes: float = option("minutes that a process waits for the others", 10.0, check="positive")
     keep_last: int = option("newest checkpoints to keep; the best is kept besides", 2, check="positive")
     profile: bool = option(f"write a trace of {PROFILED_STEPS} early steps to the TensorBoard directory", False)
     resume: str = option("auto (from the newest whole checkpoint of --out), none, or a checkpoint directory", "auto")
@@ -78,6 +82,7 @@ class LogHook(Hook):
                 "train/perplexity": math.exp(min(loss, 50.0)),
                 "train/lr": result.lr,
                 "train/grad_norm": result.grad_norm.item(),
+                "train/skipped_steps": trainer.settle().skipped,
                 "throughput/tokens_per_s": real / seconds,
                 "throughput/lines_per_s": lines / seconds,
                 "data/real_token_fraction": real / padded,
@@ -94,6 +99,31 @@ class LogHook(Hook):
     def finish(self, trainer: Trainer) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class BadStepHook(Hook):
+    """Ends the run when steps were skipped `most` times in a row, naming the examples of the last.
+
+    It looks at the step before the last one, which the GPU is done with, so as not to wait for it.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._before: StepResult | None = None
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        before, self._before = self._before, result
+        if before is None or before.skipped_in_row.item() < self._most:
+            return
+        shown = torch.zeros(trainer.world.size, _SHOWN_EXAMPLES, dtype=torch.int64)
+        if not before.loss_sum.isfinite():
+            examples = torch.from_numpy(before.examples[:_SHOWN_EXAMPLES]) + 1
+            shown[trainer.world.rank, : len(examples)] = examples
+        lines = [str(line - 1) for line in trainer.world.sum(shown).flatten().tolist() if line]
+        raise UserError(
+            f"the loss was not finite in {self._most} steps in a row, up to step {trainer.progress.step - 1} on lines"
+            f" {', '.join(lines)} ... of the store; look at them, lower --lr or raise --max-bad-steps"
+        )
 
 
 class StopHook(Hook):

@@ -92,12 +92,15 @@ class Freeze:
 class StepResult:
     """What one step did on this rank.
 
-    `loss_sum`: float32 [], over this rank's terms. `terms`: of all ranks. `started`: `time.perf_counter()`
-    before the step waited for its data, for `wait_seconds`.
+    `loss_sum`: float32 [], over this rank's terms. `terms`: of all ranks. `examples`: int64 [E], this rank's, by id.
+    `skipped_in_row`: int64 [], how many steps up to this one were skipped. `started`: `time.perf_counter()` before the
+    step waited for its data, for `wait_seconds`.
     """
 
     loss_sum: torch.Tensor
     terms: int
+    examples: np.ndarray
+    skipped_in_row: torch.Tensor
     lr: float
     grad_norm: torch.Tensor
     lines: int
@@ -125,7 +128,8 @@ class Progress:
     """How far a run is; a checkpoint holds it.
 
     `seconds`: training time over all its processes. `frozen_seconds`: the part of it in which parameters were frozen.
-    `best_step`, `best_loss`: of the best evaluation so far.
+    `best_step`, `best_loss`: of the best evaluation so far. `skipped`, `skipped_in_row`: steps without an update, since
+    the loss was not finite, in all and up to now.
     """
 
     step: int = 0
@@ -133,6 +137,8 @@ class Progress:
     frozen_seconds: float = 0.0
     best_step: int = -1
     best_loss: float = float("inf")
+    skipped: int = 0
+    skipped_in_row: int = 0
 
 
 class Trainer:
@@ -153,7 +159,7 @@ class Trainer:
                 f"--head-warmup-steps {self.freeze.steps}: must not be more than the {self.total_steps} steps"
             )
         self.precision = config.resolved_precision(world.device)
-        self.progress = Progress()
+        self.load_progress(Progress())
         self.stop_signal: str | None = None
         self.optimizer = _make_optimizer(task.module, config)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.precision == "fp16")
@@ -238,11 +244,13 @@ class Trainer:
             self._prepare_model()
         lr = self._set_learning_rate()
         loss_sum, terms = self._accumulate(micro_batches)
-        grad_norm = self._update()
+        grad_norm = self._update(loss_sum)
         self._advance()
         return StepResult(
             loss_sum=loss_sum,
             terms=terms,
+            examples=np.concatenate([batch.examples for batch in micro_batches]),
+            skipped_in_row=self._skips[1].clone(),
             lr=lr,
             grad_norm=grad_norm,
             lines=sum(batch.lines for batch in micro_batches),
@@ -269,16 +277,41 @@ class Trainer:
             loss_sum += loss.detach()
         return loss_sum, terms
 
-    def _update(self) -> torch.Tensor:
-        """Clip the gradients and step the optimizer. Returns the norm before clipping: float32 []."""
+    def _update(self, loss_sum: torch.Tensor) -> torch.Tensor:
+        """Clip the gradients and step the optimizer, or skip the step where they are not finite, on all ranks at once.
+
+        Returns the norm before clipping: float32 [].
+        """
         gradients = [p.grad for p in self.task.module.parameters() if p.grad is not None]
         grad_norm = nn.utils.get_total_norm(gradients) / self.scaler.get_scale()
         # Fused AdamW divides the gradients by this as it reads them, which saves a pass over all of them.
         self.optimizer.grad_scale = (grad_norm / self.config.clip).clamp(min=1.0)
+        bad = self._is_bad(loss_sum, grad_norm)
+        self._skips[0] += bad
+        self._skips[1] = (self._skips[1] + 1) * bad
+        if not self.scaler.is_enabled():
+            self.optimizer.found_inf = bad.float()  # fused AdamW then does nothing, without waiting for the GPU
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return grad_norm
+
+    def _is_bad(self, loss_sum: torch.Tensor, grad_norm: torch.Tensor) -> torch.Tensor:
+        """bool []: whether the loss was not finite on any rank. The same everywhere, as the gradients are."""
+        if not self.scaler.is_enabled():
+            return ~grad_norm.isfinite()
+        # In fp16 gradients overflow now and then, which the scaler sees to.
+        return ~self.world.sum(loss_sum.clone()).isfinite()
+
+    def load_progress(self, progress: Progress) -> None:
+        """Go on from `progress`."""
+        self.progress = progress
+        self._skips = torch.tensor([progress.skipped, progress.skipped_in_row], device=self.world.device)
+
+    def settle(self) -> Progress:
+        """The progress, up to date with what the device counts."""
+        self.progress.skipped, self.progress.skipped_in_row = self._skips.tolist()
+        return self.progress
 
     def _advance(self) -> None:
         self.progress.step += 1

@@ -85,6 +85,7 @@ class MaskedLMTask:
         positions, gold = target_positions(targets, self._target_multiple)
         return MicroBatch(
             inputs=(inputs, batch.needed_mask, batch.position_ids, positions, gold),
+            examples=self._examples.first_line[indices[indices >= 0]].astype(np.int64),
             terms=int((gold != IGNORE).sum()),
             lines=batch.lines,
             real_tokens=batch.real_tokens,

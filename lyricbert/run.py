@@ -2,7 +2,8 @@
 
 import dataclasses
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from lyricbert.config import option, to_json
 from lyricbert.distributed import World
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, write_json
-from lyricbert.hooks import CheckpointHook, EvalHook, HookConfig, LogHook, ProfileHook, StopHook
+from lyricbert.hooks import BadStepHook, CheckpointHook, EvalHook, HookConfig, LogHook, ProfileHook, StopHook
 from lyricbert.lock import LOCK, exclusive
 from lyricbert.loop import Freeze, LoopConfig, Task, Trainer
 from lyricbert.metrics import MetricsWriter
@@ -82,16 +83,30 @@ def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
     hooks = [
         LogHook(writer, config.log_every),
         EvalHook(writer, config.eval_every),
+        BadStepHook(config.max_bad_steps),
         StopHook(),
         CheckpointHook(config.out / "checkpoints", config, identity),
     ]
     if config.profile and world.is_main:
         hooks.append(ProfileHook(config.out / "tensorboard"))
-    trainer.train(hooks)
+    with _naming_the_missing(world):
+        trainer.train(hooks)
     if writer is not None:
         writer.close()
         _finish(trainer, config)
     world.barrier()
+
+
+@contextmanager
+def _naming_the_missing(world: World) -> Iterator[None]:
+    """Where a process gives up waiting for the others, says for which."""
+    try:
+        yield
+    except RuntimeError as error:
+        if world.size > 1 and "timed out" in str(error).lower():
+            waited = f"error: rank {world.rank} gave up waiting for {world.missing()}"
+            print(f"{waited}; see --timeout-minutes", file=sys.stderr, flush=True)
+        raise
 
 
 def _finish(trainer: Trainer, config: RunConfig) -> None:

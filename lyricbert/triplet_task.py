@@ -82,6 +82,7 @@ class TripletTask:
         songs = torch.from_numpy(self.training.song[rows])
         return MicroBatch(
             inputs=(batch.input_ids, batch.attention_mask, batch.position_ids, songs),
+            examples=self.training.sections.first_line[rows],
             terms=count_terms(songs, self._config.loss),
             lines=batch.lines,
             real_tokens=batch.real_tokens,

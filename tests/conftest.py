@@ -136,9 +136,10 @@ def call(main, *arguments: object) -> None:
         sys.argv = before
 
 
-def torchrun(processes: int, script: str, *arguments: object, **options: object) -> subprocess.Popen:
+def torchrun(processes: int, script: str, *arguments: object, restarts: int = 0, **options: object) -> subprocess.Popen:
     """Start a script of the repository under torchrun, its output in pipes."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+    launch += ["--max-restarts", restarts]
     command = [*launch, ROOT / script, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(

@@ -1,0 +1,44 @@
+"""train_mlm.py with a fault: python faulty.py FAULT RANK FIRST LAST ARGUMENT...
+
+nan: the loss of `RANK` is not a number in the steps FIRST to LAST (from 1; the trial batch is not a step).
+hang: `RANK` stops where it is in step FIRST.
+die: `RANK` is killed in step FIRST, the first time that torchrun has started it.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import train_mlm
+from lyricbert.errors import run_command
+from lyricbert.loop import Trainer
+
+fault, rank, first, last = sys.argv[1], *map(int, sys.argv[2:5])
+sys.argv[1:] = sys.argv[5:]
+whole = Trainer._accumulate
+
+
+def accumulate(self, micro_batches):
+    step = self.progress.step + 1
+    if self.world.rank != rank or not first <= step <= last:
+        return whole(self, micro_batches)
+    if fault == "die":
+        if os.environ["TORCHELASTIC_RESTART_COUNT"] != "0":
+            return whole(self, micro_batches)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "hang":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    bert = self.task.module.bert.cls.predictions.transform.dense.bias
+    before = bert.detach().clone()
+    bert.data.fill_(float("nan"))
+    try:
+        return whole(self, micro_batches)
+    finally:
+        bert.data.copy_(before)
+
+
+Trainer._accumulate = accumulate
+run_command(train_mlm.main)

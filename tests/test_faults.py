@@ -1,0 +1,61 @@
+"""A loss that is no number on one rank, and a rank that hangs: what the others do."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, finish, torchrun
+
+from lyricbert.metrics import read_metrics
+
+SMALL = ("--tokens-per-batch", 128, "--log-every", 1, "--max-steps", 12, "--checkpoint-every", 4)
+
+
+def arguments(store_dir: Path, model_dir: Path, out: Path) -> list[object]:
+    return ["--data", store_dir, "--model", model_dir, "--out", out, *SMALL]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_loss_that_is_no_number_on_one_rank_is_skipped_by_all(tmp_path, store_dir, model_dir, precision):
+    run = tmp_path / "run"
+    common = (*arguments(store_dir, model_dir, run), "--precision", precision)
+    finish(torchrun(2, "tests/faulty.py", "nan", 1, 3, 5, *common))
+    records = {record["step"]: record for record in read_metrics(run / "metrics.jsonl") if "train/loss" in record}
+    assert [step for step, record in records.items() if math.isnan(record["train/loss"])] == [3, 4, 5]
+    skipped = [record["train/skipped_steps"] for record in records.values()]
+    assert skipped == [0, 0, 1, 2, 3, 3, 3, 3, 3, 3, 3, 3]
+    assert records[12]["train/loss"] < records[1]["train/loss"]
+    assert (run / "model").is_dir()
+
+
+def test_too_many_in_a_row_end_the_run_and_name_the_examples(tmp_path, store_dir, model_dir):
+    run = tmp_path / "run"
+    common = arguments(store_dir, model_dir, run)
+    process = torchrun(2, "tests/faulty.py", "nan", 1, 6, 99, *common, "--max-bad-steps", 3)
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode != 0
+    assert errors.count("error: the loss was not finite in 3 steps in a row, up to step 8 on lines ") == 1
+    assert (run / "checkpoints" / "step-00000004").is_dir()
+    assert not (run / "model").exists()
+    # Nothing was trained on what was not finite, so the run goes on from there once the cause is gone.
+    finish(torchrun(2, "train_mlm.py", *common))
+    assert (run / "model").is_dir()
+
+
+def test_a_rank_that_hangs_is_named_when_time_is_up(tmp_path, store_dir, model_dir):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 3]
+    fault = [ROOT / "tests/faulty.py", "hang", 1, 4, 4, *arguments(store_dir, model_dir, tmp_path / "run")]
+    command = [*launch, "--shutdown-timeout", 1, *fault, "--global-micro-batches", 3, "--timeout-minutes", 0.1]
+    done = subprocess.run(
+        [str(part) for part in command],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode != 0
+    for rank in (0, 2):
+        assert f"error: rank {rank} gave up waiting for rank 1 on " in done.stderr
