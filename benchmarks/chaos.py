@@ -1,0 +1,136 @@
+"""Kill a run again and again, and compare it with the one that was left alone, bit for bit.
+
+    python benchmarks/chaos.py --data DATA --model MODEL --work FOLDER --kills 50 -- --max-steps 1000
+
+Every time torchrun is killed by SIGKILL, at a random step or while a checkpoint is being written, and started again
+with the same command. What comes after `--` are flags of train_mlm.py. Ends with status 1 if weights, optimizer or
+curves differ.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lyricbert.checkpoint import checkpoints
+from lyricbert.metrics import read_metrics
+
+PATIENCE = 120.0  # seconds without a step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="a token store")
+    parser.add_argument("--model", required=True, help="the BERT to start from")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the two runs")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="of when to kill")
+    parser.add_argument("flags", nargs="*", help="flags of train_mlm.py")
+    arguments = parser.parse_args()
+    alone, killed = arguments.work / "alone", arguments.work / "killed"
+    wait(start(arguments, alone))
+    source, in_checkpoints = random.Random(arguments.seed), 0
+    for number in range(arguments.kills):
+        process = start(arguments, killed)
+        in_checkpoint = number % 2 == 1
+        step = kill(process, killed, source.randint(1, 20), in_checkpoint)
+        half_made = list((killed / "checkpoints").glob(".step-*"))
+        in_checkpoints += bool(half_made)
+        print(f"kill {number + 1}: after step {step}{', in a checkpoint' if half_made else ''}", flush=True)
+    wait(start(arguments, killed))
+    problems = differences(alone, killed)
+    print(f"{arguments.kills} kills, {in_checkpoints} of them in a checkpoint: {problems or 'bit for bit the same'}")
+    sys.exit(1 if problems else 0)
+
+
+def start(arguments: argparse.Namespace, out: Path) -> subprocess.Popen:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={arguments.processes}"]
+    paths = ["--data", arguments.data, "--model", arguments.model, "--out", str(out)]
+    command = [*launch, str(ROOT / "train_mlm.py"), *paths, "--log-every", "1", *arguments.flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
+
+
+def wait(process: subprocess.Popen) -> None:
+    errors = process.communicate()[1]
+    if process.returncode != 0:
+        sys.exit(f"the run ended with status {process.returncode}:\n{errors}")
+
+
+def kill(process: subprocess.Popen, out: Path, steps: int, in_checkpoint: bool) -> int:
+    """Kill after so many more steps, or in the first checkpoint from then on. Returns the last step seen."""
+    before, step, end = None, 0, time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            sys.exit(f"the run was over before it could be killed; give it more steps:\n{process.stderr.read()}")
+        step = last_step(out)
+        before = step if before is None and going(out, process) else before
+        is_time = before is not None and step >= before + steps
+        if is_time and (not in_checkpoint or any((out / "checkpoints").glob(".step-*"))):
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    return step
+
+
+def going(out: Path, process: subprocess.Popen) -> bool:
+    """Whether this process has taken the run over: it says who it is in the lock."""
+    try:
+        owner = int((out / ".lock").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return False
+    try:
+        parent = Path(f"/proc/{owner}/stat").read_text().rpartition(")")[2].split()[1]
+    except OSError:
+        return False
+    return int(parent) == process.pid
+
+
+def last_step(out: Path) -> int:
+    """The last step in metrics.jsonl."""
+    records = read_metrics(out / "metrics.jsonl")
+    return max((record["step"] for record in records), default=0)
+
+
+def differences(alone: Path, killed: Path) -> list[str]:
+    """What is not the same in the two runs."""
+    found = []
+    if not same(*(load_file(run / "model" / "model.safetensors") for run in (alone, killed))):
+        found.append("weights")
+    last = [checkpoints(run / "checkpoints")[0] for run in (alone, killed)]
+    states = [torch.load(path / "optimizer.pt", weights_only=True)["optimizer"]["state"] for path in last]
+    if last[0].name != last[1].name or not all(same(states[0][n], states[1][n]) for n in states[0]):
+        found.append("optimizer")
+    curves = [
+        [(record["step"], record.get("train/loss"), record.get("eval/loss")) for record in records]
+        for records in (read_metrics(run / "metrics.jsonl") for run in (alone, killed))
+    ]
+    if json.dumps(curves[0]) != json.dumps(curves[1]):
+        found.append("metrics.jsonl")
+    boards = [EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}) for run in (alone, killed)]
+    points = [[(event.step, event.value) for event in board.Reload().Scalars("train/loss")] for board in boards]
+    if points[0] != points[1]:
+        found.append("TensorBoard")
+    return found
+
+
+def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:
+    """Bit for bit."""
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""A long run with a tiny model: do memory, open files and step time of every rank stay flat?
+
+    python benchmarks/soak.py --data DATA --model MODEL --steps 20000
+
+Starts two processes under torchrun. Each notes its resident memory, its open files and its step time as it goes; what
+is printed is how much the last tenth differs from the second.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import train_mlm
+from lyricbert import run as run_module
+from lyricbert.loop import Hook, StepResult, Trainer
+
+EVERY = 20  # steps between two notes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="a token store")
+    parser.add_argument("--model", help="a tiny BERT")
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        launch += ["--nproc-per-node", str(arguments.processes), __file__]
+        flags = ["--data", arguments.data, "--model", arguments.model, "--out", f"{folder}/run"]
+        flags += ["--max-steps", str(arguments.steps), "--tokens-per-batch", "128", "--eval-every", "1000"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOAK_NOTES": folder}
+        subprocess.run([*launch, *flags, "--checkpoint-every", "500"], check=True, env=environment)
+        for path in sorted(Path(folder).glob("notes-*.json")):
+            print(f"{path.stem.removeprefix('notes-')}: {summary(json.loads(path.read_text()))}")
+
+
+def summary(notes: dict[str, list[float]]) -> str:
+    """How each figure of the last tenth compares with the second."""
+    tenth = len(notes["step_s"]) // 10
+    parts = []
+    for name, values in notes.items():
+        early, late = statistics.median(values[tenth : 2 * tenth]), statistics.median(values[-tenth:])
+        parts.append(f"{name} {early:.6g} -> {late:.6g} ({late / early - 1:+.1%})")
+    return ", ".join(parts)
+
+
+@dataclass
+class NotesHook(Hook):
+    """Notes this process's memory, open files and step time."""
+
+    path: Path
+    notes: dict[str, list[float]] = field(default_factory=lambda: {"rss_mib": [], "open_files": [], "step_s": []})
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        if trainer.progress.step % EVERY:
+            return
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        self.notes["rss_mib"].append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+        self.notes["open_files"].append(len(os.listdir("/proc/self/fd")))
+        self.notes["step_s"].append(time.perf_counter() - result.started)
+
+    def finish(self, trainer: Trainer) -> None:
+        self.path.write_text(json.dumps(self.notes))
+
+
+def worker(folder: Path) -> None:
+    """Run train_mlm.py in this process with one hook more."""
+    whole = run_module.Trainer.train
+    rank = os.environ["RANK"]
+    run_module.Trainer.train = lambda self, hooks: whole(self, [NotesHook(folder / f"notes-rank {rank}.json"), *hooks])
+    train_mlm.main()
+
+
+if __name__ == "__main__":
+    worker(Path(os.environ["SOAK_NOTES"])) if "SOAK_NOTES" in os.environ else main()
