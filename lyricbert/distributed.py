@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from lyricbert.allocator import keep_freed_memory
 from lyricbert.errors import UserError
@@ -82,11 +84,32 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
         # Flags and clocks are CPU tensors on gloo, so that agreeing on them never waits for the GPU.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         timeout = timedelta(minutes=timeout_minutes)
-        dist.init_process_group(backend, timeout=timeout)
-        store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+        store = _store_of_this_start(next(rendezvous("env://", timeout=timeout))[0], rank, size)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
         store.set(f"host/{rank}", socket.gethostname())
     try:
         yield World(rank, size, device, store if size > 1 else None)
     finally:
         if size > 1:
             dist.destroy_process_group()
+
+
+def _store_of_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """A part of torchrun's store that only the processes that started together have.
+
+    torchrun keeps its store when it restarts the processes (pytorch issue 135712), so the addresses of the dead are
+    still in it, and gloo would wait for them. `TORCHELASTIC_RESTART_COUNT` does not tell the starts apart, as each node
+    counts its own. The first rank answers every name that it is told until each process has its answer.
+    """
+    own = uuid.uuid4().hex
+    if rank == 0:
+        joined = [f"{own}/{other}" for other in range(1, size)]
+        while not store.check(joined):
+            for other in range(1, size):
+                store.set(store.get(f"started/{other}").decode(), own)
+            time.sleep(0.01)
+        return dist.PrefixStore(own, store)
+    store.set(f"started/{rank}", own)
+    first = store.get(own).decode()
+    store.set(f"{first}/{rank}", "")
+    return dist.PrefixStore(first, store)

@@ -1,9 +1,9 @@
 import subprocess
 import sys
 
-from conftest import ROOT, torchrun
+from conftest import ROOT, finish, torchrun
 
-from lyricbert.metrics import read_metrics
+from benchmarks.chaos import differences
 
 SETTINGS = ("--tokens-per-batch", "128", "--checkpoint-every", "7", "--keep-last", "2", "--eval-every", "40")
 
@@ -19,12 +19,9 @@ def test_a_run_killed_ten_times_is_bit_for_bit_the_one_left_alone(tmp_path, stor
 
 def test_torchrun_starts_a_killed_rank_again_and_the_run_goes_on(tmp_path, store_dir, model_dir):
     """`--max-restarts`: one rank is killed, torchrun starts the group again, which goes on from the last checkpoint."""
-    run = tmp_path / "run"
-    arguments = ["--data", store_dir, "--model", model_dir, "--out", run, "--log-every", 1, "--max-steps", 60]
-    process = torchrun(2, "tests/faulty.py", "die", 1, 20, 20, *arguments, *SETTINGS, restarts=3)
-    errors = process.communicate(timeout=240)[1]
-    assert process.returncode == 0, errors
-    assert "going on from" in errors
-    steps = [record["step"] for record in read_metrics(run / "metrics.jsonl") if "train/loss" in record]
-    assert steps == list(range(1, 61))
-    assert (run / "model").is_dir()
+    common = ["--data", store_dir, "--model", model_dir, "--log-every", 1, "--max-steps", 60, *SETTINGS]
+    finish(torchrun(2, "train_mlm.py", *common, "--out", tmp_path / "alone"))
+    faults = ("die", 1, 20, 20)
+    errors = finish(torchrun(2, "tests/faulty.py", *faults, *common, "--out", tmp_path / "killed", restarts=3))
+    assert errors.count("going on from") == 1
+    assert differences(tmp_path / "alone", tmp_path / "killed") == []

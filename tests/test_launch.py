@@ -83,5 +83,28 @@ def test_sbatch_passes_a_failure_on(cluster, store_dir):
     assert not (cluster / "asked").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
+        ({"OUT": "done"}, "/done/report: exists already and is not overwritten"),
+        ({"OUT": "lyrics.txt/out"}, "OUT=lyrics.txt/out: cannot be made"),
+    ],
+)
+def test_a_pipeline_that_cannot_start_submits_nothing(cluster, settings, complaint):
+    """`sbatch` is a stand-in that notes what it is asked."""
+    (cluster / "bin/sbatch").write_text(f'#!/usr/bin/env bash\necho "$@" >> "{cluster}/asked"\n')
+    (cluster / "bin/sbatch").chmod(0o755)
+    (cluster / "lyrics.txt").write_text("la la la\n")
+    (cluster / "done/report").mkdir(parents=True)
+    variables = {"PATH": f"{cluster / 'bin'}:{os.environ['PATH']}", "SOURCE": "lyrics.txt", **settings}
+    command = ["bash", ROOT / "launch/pipeline.sh"]
+    done = subprocess.run(command, cwd=cluster, env=environment(variables), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (cluster / "asked").exists()
+
+
 def environment(settings: dict[str, object]) -> dict[str, str]:
     return {**os.environ, **{name: str(value) for name, value in settings.items()}}

@@ -1,0 +1,92 @@
+"""A real SLURM cluster of two nodes on this host: munged, slurmctld and two slurmd, all of them in one folder."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+_PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+_MUNGE_KEEPS = ("pid-file", "log-file", "seed-file")
+_TEMPLATE = Path(__file__).with_name("slurm.conf")
+
+
+def why_not() -> str | None:
+    """Why there can be no cluster here, if so."""
+    missing = [program for program in _PROGRAMS if shutil.which(program, path=_path()) is None]
+    if missing:
+        return f"no {', '.join(missing)}: install slurm-wlm and munge"
+    return "slurmctld and slurmd want to be root" if os.geteuid() else None
+
+
+class SlurmCluster:
+    """The cluster's daemons, from `start` to `stop`; `environment` leads SLURM's commands to it."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._daemons: list[subprocess.Popen] = []
+        self.environment = {**os.environ, "PATH": _path(), "SLURM_CONF": str(folder / "slurm.conf")}
+
+    def start(self) -> None:
+        """Start the daemons and wait until both nodes are idle."""
+        self._write_configuration()
+        munge = [f"--{name}={self._folder}/munge.{name}" for name in ("socket", "key-file", *_MUNGE_KEEPS)]
+        self._daemon("munged", "--foreground", "--force", *munge)
+        _until(lambda: (self._folder / "munge.socket").exists(), "munged's socket")
+        self._daemon("slurmctld", "-D")
+        for node in ("n1", "n2"):
+            self._daemon("slurmd", "-D", "-N", node)
+        _until(lambda: self.call("sinfo", "-h", "-N", "-p", "main", "-o", "%t").split() == ["idle"] * 2, "idle nodes")
+
+    def stop(self) -> None:
+        """Cancel all jobs, so that nothing of theirs goes on, and end the daemons."""
+        self.call("scancel", "--full", "--signal=KILL", "--user=root")
+        self.call("scancel", "--user=root")
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+        for daemon in self._daemons:
+            daemon.wait(timeout=30)
+
+    def call(self, *command: object) -> str:
+        """The standard output of one of SLURM's commands; empty if it fails."""
+        words = [str(word) for word in command]
+        return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60).stdout
+
+    def job(self, number: str) -> dict[str, str]:
+        """What `scontrol show job` says: JobState, Restarts, StartTime and the like."""
+        return dict(word.partition("=")[::2] for word in self.call("scontrol", "show", "job", number).split())
+
+    def _write_configuration(self) -> None:
+        (self._folder / "state").mkdir()
+        (self._folder / "munge.key-file").write_bytes(os.urandom(1024))
+        (self._folder / "munge.key-file").chmod(0o600)
+        text = _TEMPLATE.read_text().replace("@HOST@", socket.gethostname().split(".")[0])
+        for number, port in enumerate(_free_ports(3)):
+            text = text.replace(f"@PORT{number}@", str(port))
+        (self._folder / "slurm.conf").write_text(text.replace("@FOLDER@", str(self._folder)))
+
+    def _daemon(self, *command: str) -> None:
+        with (self._folder / "log").open("a") as log:
+            self._daemons.append(subprocess.Popen(command, env=self.environment, stdout=log, stderr=log))
+
+
+def _path() -> str:
+    """Debian puts the daemons where a user's PATH does not lead."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _until(condition, what: str, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {what} within {seconds:.0f} s")
+        time.sleep(0.2)

@@ -1,0 +1,177 @@
+"""The SLURM scripts as a user submits them, to a real cluster of two nodes on this host."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, finish, torchrun
+from slurm_cluster import SlurmCluster, why_not
+
+from benchmarks.chaos import differences, last_step
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM here: {why_not()}")
+
+FLAGS = ("--max-steps", 300, "--tokens-per-batch", 128, "--log-every", 1, "--eval-every", 100, "--checkpoint-every", 40)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, store_dir, model_dir):
+    """What every job has to end with: two processes of this machine, left alone."""
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    finish(torchrun(2, "train_mlm.py", "--data", store_dir, "--model", model_dir, "--out", run, *FLAGS))
+    return run
+
+
+class Job:
+    """launch/mlm.sbatch on both nodes."""
+
+    def __init__(self, cluster: SlurmCluster, folder: Path, store: Path, model: Path, *options: str):
+        self._cluster, self.run, self._log = cluster, folder / "run", folder / "job.log"
+        settings = {"DATA": store, "MODEL": model, "OUT": self.run, "GPUS": 1, "PYTHON": sys.executable}
+        self.number = submit(
+            cluster, {**settings, "REPO": ROOT, "MASTER": "127.0.0.1"}, "--nodes=2", "--gpus-per-node=0",
+            f"--output={self._log}", *options, ROOT / "launch/mlm.sbatch", *FLAGS,
+        )  # fmt: skip
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def state(self) -> str:
+        return self._cluster.job(self.number).get("JobState", "")
+
+    @property
+    def restarts(self) -> int:
+        return int(self._cluster.job(self.number).get("Restarts", 0))
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 150.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"{self.state}, step {last_step(self.run)}:\n{self.said}"
+            assert self.state not in ("FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"), self.said
+            time.sleep(0.1)
+
+    def pause_midway(self) -> None:
+        """Stop its training processes where they are in the middle, so that it lasts; SLURM does not notice.
+
+        Whatever SLURM does to end a job begins with a SIGCONT.
+        """
+        self.wait(lambda: last_step(self.run) >= 60)
+        self.signal_processes(signal.SIGSTOP)
+
+    def signal_processes(self, number: signal.Signals) -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:  # it has ended
+                continue
+            if str(self.run).encode() in command and str(ROOT / "train_mlm.py").encode() == command[2]:
+                os.kill(int(process.name), number)
+
+
+def submit(cluster: SlurmCluster, settings: dict[str, object], *words: object) -> str:
+    environment = {**cluster.environment, **{name: str(value) for name, value in settings.items()}}
+    command = ["sbatch", "--parsable", *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def job(cluster, tmp_path, store_dir, model_dir):
+    return lambda *options: Job(cluster, tmp_path, store_dir, model_dir, *options)
+
+
+def assert_finished(job: Job, undisturbed: Path, restarts: int) -> None:
+    job.wait(lambda: job.state == "COMPLETED")
+    assert differences(undisturbed, job.run) == []
+    assert job.restarts == restarts
+    assert [f"restart {number}" in job.said for number in (0, 1, 2)] == [True, restarts > 0, False]
+    assert job.said.count("going on from") == restarts
+    assert job.said.count("finished at step 300") == 1
+
+
+def test_to_the_end(job, undisturbed):
+    assert_finished(job(), undisturbed, restarts=0)
+
+
+def test_preempted_by_a_job_of_a_higher_partition(cluster, job, undisturbed):
+    preempted = job()
+    preempted.pause_midway()
+    urgent = submit(cluster, {}, "--partition=urgent", "--nodes=2", "--output=/dev/null", "--wrap=sleep 1")
+    preempted.wait(lambda: cluster.job(urgent)["JobState"] == "COMPLETED")
+    assert_finished(preempted, undisturbed, restarts=1)
+
+
+def test_out_of_time(job, undisturbed):
+    """SLURM looks at times every 30 seconds, and warns up to a minute early."""
+    short = job("--time=1", "--signal=B:USR2@10")
+    short.pause_midway()
+    short.wait(lambda: "warned, stopping" in short.said)
+    short.signal_processes(signal.SIGCONT)
+    short.wait(lambda: "out of time, requeued" in short.said)
+    assert "run the same command to go on" in short.said
+    assert_finished(short, undisturbed, restarts=1)
+
+
+def test_a_node_is_lost(cluster, job, undisturbed):
+    lost = job()
+    lost.pause_midway()
+    cluster.call("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    lost.wait(lambda: lost.restarts == 1)
+    cluster.call("scontrol", "update", "nodename=n2", "state=resume")
+    assert_finished(lost, undisturbed, restarts=1)
+
+
+def test_the_pipeline_from_lyrics_to_report(cluster, tmp_path, songs_file, model_dir):
+    settings = {
+        "SOURCE": songs_file,
+        "MODEL": model_dir,
+        "OUT": tmp_path / "songs",
+        "GPUS": 1,
+        "MASTER": "127.0.0.1",
+        "PYTHON": sys.executable,
+        "SBATCH_GPUS_PER_NODE": 0,
+        "PREPARE_FLAGS": "--val-fraction 0.2",
+        "MLM_FLAGS": "--max-steps 5",
+        "TRIPLET_FLAGS": "--max-steps 5 --max-length 64",
+        "COMPARE_FLAGS": "--seeds 1 --max-songs 10 --max-length 64 --epochs 1",
+    }
+    done = subprocess.run(
+        ["bash", ROOT / "launch/pipeline.sh"],
+        env={**cluster.environment, **{name: str(value) for name, value in settings.items()}},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    jobs = dict(line.split() for line in done.stdout.splitlines())
+    assert list(jobs) == ["prepare", "mlm", "triplet-base", "triplet-adapted", "compare"]
+    needs = {name: set(re.findall(r"afterok:(\d+)", cluster.job(job)["Dependency"])) for name, job in jobs.items()}
+    assert needs["triplet-adapted"] == {jobs["mlm"]}
+    assert needs["compare"] == {jobs[name] for name in ("mlm", "triplet-base", "triplet-adapted")}
+    end = time.monotonic() + 200
+    while (state := cluster.job(jobs["compare"]).get("JobState")) in ("PENDING", "RUNNING", "COMPLETING"):
+        assert time.monotonic() < end, cluster.call("squeue")
+        time.sleep(0.2)
+    assert state == "COMPLETED", "".join(log.read_text() for log in (tmp_path / "songs").glob("*.log"))
+    assert (tmp_path / "songs/report/report.md").is_file()
+    assert {path.name for path in (tmp_path / "songs").glob("triplet-*/model")} == {"model"}
+    assert len(list((tmp_path / "songs").glob("*.log"))) == 5
