@@ -89,6 +89,8 @@ def main() -> None:
 def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[str, object]:
     """Everything that report.json holds."""
     sides = {"base": config.base, "adapted": config.adapted}
+    for name in sides.values():
+        TripletTask(config, name, store, world)  # a mistake shows now, not after the MLM figures
     figures, headless = _masked_lm_of_both(sides, config, store, world)
     untrained, trained = _triplets_of_both(sides, config, store, world)
     for side in sides:

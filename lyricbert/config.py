@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 import sys
 import types
 import typing
@@ -26,8 +27,9 @@ def option(
 
 
 RANGES = {
-    "positive": ("more than 0", lambda value: value > 0),
-    "non-negative": ("0 or more", lambda value: value >= 0),
+    "positive": ("more than 0, and finite", lambda value: 0 < value < math.inf),
+    "non-negative": ("0 or more, and finite", lambda value: 0 <= value < math.inf),
+    "seed": ("0 or more, and less than 2^63", lambda value: 0 <= value < 2**63),
     "fraction": ("between 0 and 1, both excluded", lambda value: 0 < value < 1),
     "share": ("0 or more, and less than 1", lambda value: 0 <= value < 1),
 }
@@ -83,8 +85,15 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
     options: dict[str, Any] = {"help": metadata["help"]}
     many = typing.get_origin(hint) is tuple
     kind = _plain_type(hint)
+    reader = _path if kind is Path else kind
     if metadata["metavar"]:
-        group.add_argument(field.name, type=kind, metavar=metadata["metavar"], nargs="+" if many else None, **options)
+        group.add_argument(
+            field.name,
+            type=reader,
+            metavar=metadata["metavar"],
+            nargs="+" if many else None,
+            **options,
+        )
         return
     if many:
         options["action"] = "append"
@@ -102,7 +111,16 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: An
     options["metavar"] = {int: "N", float: "X", Path: "PATH", str: "NAME"}[kind]
     if metadata["choices"]:
         options["choices"], options["metavar"] = metadata["choices"], None
-    group.add_argument(_flag(field.name), type=kind, **options)
+    group.add_argument(_flag(field.name), type=reader, **options)
+
+
+def _path(text: str) -> Path:
+    path = Path(text)
+    try:
+        path.exists()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]} ...: {error.strerror}") from None
+    return path
 
 
 def _plain_type(hint: Any) -> type:

@@ -20,7 +20,9 @@ _GENIUS_PREAMBLE = re.compile(r"^\d+ Contributors?.*?Lyrics")
 _GENIUS_EMBED = re.compile(r"\d*Embed$")
 _GENIUS_TICKETS = r"See .{1,80} LiveGet tickets as low as \$\d+"
 _GENIUS_PROMPTS = re.compile(rf"^(?:{_GENIUS_TICKETS})?You might also like(?=\S|$)|^{_GENIUS_TICKETS}", re.MULTILINE)
-_INVISIBLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+_INVISIBLE = re.compile(
+    r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ud800-\udfff\ufeff\u00ad]"
+)
 _WORD = re.compile(r"\w")
 
 
@@ -106,11 +108,7 @@ def _read_txt(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _read_json(path: Path) -> Iterator[tuple[object, object, object]]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not JSON ({error.msg}, line {error.lineno}); one object a line is .jsonl") from None
-    songs = list(_find_songs(document))
+    songs = _songs_of_json(path.read_text(encoding="utf-8-sig"), f"{path}: not JSON", "one object a line is .jsonl")
     if not songs:
         raise UserError(f"{path}: no `lyrics` field; each song needs one")
     yield from songs
@@ -121,13 +119,19 @@ def _read_jsonl(path: Path) -> Iterator[tuple[object, object, object]]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            try:
-                songs = list(_find_songs(json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}: line {number} is not JSON ({error.msg}); mend or remove it") from None
+            songs = _songs_of_json(line, f"{path}: line {number} is not JSON", "mend or remove it")
             if not songs:
                 raise UserError(f"{path}: line {number} has no `lyrics` field; each song needs one")
             yield from songs
+
+
+def _songs_of_json(text: str, complaint: str, remedy: str) -> list[tuple[object, object, object]]:
+    try:
+        return list(_find_songs(json.loads(text)))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{complaint} ({error.msg}, line {error.lineno}); {remedy}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets without end
+        raise UserError(f"{complaint} that can be read ({error}); {remedy}") from None
 
 
 def _find_songs(node: object) -> Iterator[tuple[object, object, object]]:

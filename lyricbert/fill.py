@@ -5,6 +5,7 @@ python -m lyricbert.fill "every word of this line in turn" --mask-each --model R
 """
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 
@@ -80,6 +81,8 @@ def main() -> None:
     config = parse(FillConfig, __doc__)
     if config.mask_each and config.gold is not None:
         raise UserError("--gold goes with one [MASK], not with --mask-each")
+    if re.search(r"[\ud800-\udfff]", config.text):
+        raise UserError("the text is not UTF-8; check the terminal's encoding")
     fillers = [load_filler(name) for name in config.model]
     for filler in fillers:
         if not filler.has_head:

@@ -155,8 +155,16 @@ def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
         config = AutoConfig.from_pretrained(name)
         if config.model_type != "bert":
             raise UserError(f"{name}: a model of type {config.model_type}; lyricbert adapts BERT models")
+        if config.is_decoder:
+            raise UserError(f"{name}: configured as a decoder (is_decoder); lyricbert adapts encoders")
         model, loading = kind.from_pretrained(
-            name, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
+            name,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told of below
+            **options,
         )
     except UserError:
         raise
@@ -164,5 +172,5 @@ def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
         raise UserError(f"{name}: no BERT model could be loaded ({first_line(error)}); {LOADING_REMEDY}") from None
     encoder_missing = [key for key in loading["missing_keys"] if "encoder." in key or "embeddings." in key]
     if encoder_missing or loading["mismatched_keys"]:
-        raise UserError(f"{name}: its weights lack or misfit parts of the encoder; the directory is not a whole model")
+        raise UserError(f"{name}: its weights are not what config.json says; the directory mixes two models")
     return model, loading

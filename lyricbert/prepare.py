@@ -27,6 +27,7 @@ from lyricbert.store import TRAIN, VALIDATION, write_arrays
 from lyricbert.tokenizer import fingerprint, load_tokenizer
 
 _SONGS_AT_ONCE = 256
+_CHARACTERS_A_TOKEN = 100
 _NOT_WORDS = re.compile(r"\W+")
 
 
@@ -38,7 +39,7 @@ class PrepareConfig:
     out: Path = option("the directory to make; must not exist")
     tokenizer: str = option("tokenizer: a model directory or hub name", "bert-base-uncased")
     val_fraction: float = option("share of the songs held out for validation", 0.05, check="fraction")
-    seed: int = option("seed of the split", 0)
+    seed: int = option("seed of the split", 0, check="seed")
     max_tokens: int | None = option(
         "longest example in tokens, special tokens included; longer lines are cut, longer sections split"
         " (default: what the tokenizer says, at most 512)",
@@ -67,7 +68,14 @@ def main() -> None:
     dropped: Counter = Counter()
     with new_directory(config.out) as directory:
         corpus = tokenize_files(files, tokenizer, _example_limit(config, tokenizer), dropped)
+        if len(corpus.song_keys) < 2:
+            raise UserError(f"only one song with lyrics in {_named(files)}; validation needs another: add songs")
         arrays = split_and_flatten(corpus, config.val_fraction, config.seed, len(tokenizer), dropped)
+        if VALIDATION not in arrays["song_split"]:
+            raise UserError(
+                f"no validation line is left that does not occur in training; raise --val-fraction or add songs to"
+                f" {_named(files)}"
+            )
         tokenizer.save_pretrained(directory / "tokenizer")
         meta = {
             "tokenizer": {"name": config.tokenizer, "fingerprint": fingerprint(tokenizer), "size": len(tokenizer)},
@@ -89,7 +97,7 @@ def _example_limit(config: PrepareConfig, tokenizer: PreTrainedTokenizerFast) ->
 
 
 def tokenize_files(
-    files: Iterable[Path], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter
+    files: list[Path], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter
 ) -> TokenizedSongs:
     """Read, clean and tokenize every song. Examples have at most `limit` tokens, special tokens included."""
     corpus = TokenizedSongs()
@@ -99,14 +107,22 @@ def tokenize_files(
             _add_songs(corpus, chunk, tokenizer, limit, dropped)
             bar.update(len(chunk))
     if not corpus.song_keys:
-        raise UserError(f"no lyrics in {', '.join(str(path) for path in files[:3])}; check the sources")
+        left_out = "".join(f"; {count} {reason}" for reason, count in dropped.items() if count)
+        raise UserError(f"no lyrics in {_named(files)}; check the sources{left_out}")
     return corpus
+
+
+def _named(files: list[Path]) -> str:
+    """The first few of them, for a message."""
+    return ", ".join(str(path) for path in files[:3]) + (" ..." if len(files) > 3 else "")
 
 
 def _add_songs(
     corpus: TokenizedSongs, songs: list[Song], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter
 ) -> None:
-    lines = [line for song in songs for section in song.sections for line in section]
+    # A line of megabytes is cut at --max-tokens anyhow; hardly any token stands for this many characters.
+    longest = _CHARACTERS_A_TOKEN * limit
+    lines = [line[:longest] for song in songs for section in song.sections for line in section]
     # "[SEP]" in a lyric is text, hence the split of special tokens.
     encoded = tokenizer(lines, add_special_tokens=False, split_special_tokens=True, verbose=False)
     token_ids = iter(encoded["input_ids"])
@@ -174,8 +190,6 @@ def split_and_flatten(
 ) -> dict[str, np.ndarray]:
     """The store's arrays: songs split, validation lines that occur in training left out, duplicates marked."""
     songs = len(corpus.song_keys)
-    if songs < 2:
-        raise UserError("only one song with lyrics; at least two are needed, one of them for validation")
     # Ranking a hash of the content keeps a song on its side when others are added or files are reordered.
     order = np.argsort(hash64(derive_key("split", seed), np.array(corpus.song_keys, dtype=np.int64)), kind="stable")
     song_split = np.full(songs, TRAIN, dtype=np.uint8)
@@ -188,8 +202,6 @@ def split_and_flatten(
     line_split = song_split[section_song[line_section]]
     keep = (line_split == TRAIN) | ~np.isin(keys, keys[line_split == TRAIN])
     dropped["validation lines that also occur in training"] += int(np.count_nonzero(~keep))
-    if not np.any(line_split[keep] == VALIDATION):
-        raise UserError("no validation line is left that does not occur in training; raise --val-fraction or add songs")
 
     tokens = np.array(corpus.tokens)[np.repeat(keep, line_lengths)]
     keys, line_split = keys[keep], line_split[keep]

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from huggingface_hub.utils import logging as hub_logging
@@ -59,7 +59,7 @@ def prepare_loading(name: str) -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     hub_logging.set_verbosity_error()
-    if not Path(name).is_dir() and (name.startswith(("/", ".", "~")) or name.count("/") > 1):
+    if not os.path.isdir(name) and (name.startswith(("/", ".", "~")) or name.count("/") > 1):
         raise UserError(f"{name}: no such directory; {LOADING_REMEDY}")
 
 

@@ -1,8 +1,12 @@
 """Each command's commonest mistakes: one line that says what is wrong, exit status 2, nothing written."""
 
+import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT, call, make_model, torchrun
 from transformers import BertForMaskedLM
@@ -11,6 +15,7 @@ import train_mlm
 import train_triplet
 from lyricbert import compare, fill, prepare
 from lyricbert.errors import run_command
+from lyricbert.store import ARRAYS, open_store
 
 COMMANDS = {"prepare": prepare, "mlm": train_mlm, "triplet": train_triplet, "fill": fill, "compare": compare}
 
@@ -46,7 +51,111 @@ CASES = [
     ("compare", "--data {store} --base {model} --adapted {nowhere} --out {new}", "no such directory"),
     ("compare", "--data {nowhere} --base {model} --adapted {model} --out {new}", "not a token store"),
     ("compare", "--data {store} --base {model} --adapted {model} --out {new} --seeds 0", "--seeds 0"),
+    ("mlm", "--data {store} --model {model} --out {new} --lr inf", "and finite"),
+    ("mlm", "--data {store} --model {model} --out {new} --seed -1", "--seed -1"),
+    ("mlm", "--data {store} --model {model} --out {new} --max-bad-steps 0", "--max-bad-steps 0"),
+    ("mlm", "--data {store} --model {model} --out {new} --layout packed --tokens-per-batch 64", "packed row"),
+    ("mlm", "--data {store} --model {model} --out {file}", "not a run's directory"),
+    ("mlm", "--data {store} --model {model} --out {file}/run", "Not a directory"),
+    ("mlm", "--data {store} --model {model} --out {long}", "File name too long"),
+    ("mlm", "--data {file} --model {model} --out {new}", "not a token store"),
+    ("mlm", "--data {store} --model {file} --out {new}", "no such directory"),
+    ("prepare", "{songs} --out {file}/store --tokenizer {model}", "Not a directory"),
+    ("prepare", "{songs} --out {new} --tokenizer {model} --val-fraction nan", "--val-fraction nan"),
+    ("triplet", "--data {store} --model {model} --out {new} --tokens-per-batch 10", "longest example"),
+    ("fill", "night --model {model}", "0 times [MASK]"),
+    ("fill", "[MASK]\udcff --model {model}", "not UTF-8"),
+    ("compare", "--data {store} --base {model} --adapted {model} --out {new} --max-songs 1", "two songs"),
 ]
+
+NO_SONGS = "no lyrics in"
+# What `prepare` is given: (the name of the file, its content, what is said).
+LYRICS = [
+    ("empty.txt", b"", NO_SONGS),
+    ("spaces.txt", b" \t\r\n" * 1000, NO_SONGS),
+    ("lines.txt", b"\n" * 100_000, NO_SONGS),
+    ("lines.jsonl", b"\n" * 100_000, NO_SONGS),
+    ("punctuation.txt", b"...\n!!!\n\n???", "3 lines without words"),
+    ("emoji.txt", "🎵🎵\n😀".encode(), "2 lines without words"),
+    ("unknown script.txt", "שלום עולם\n\u0645\u0631\u062d\u0628\u0627".encode(), "2 lines unknown to the tokenizer"),
+    ("one line.txt", b"night moon", "only one song"),
+    ("one song.txt", b"night moon\nrain\n\nfire", "only one song"),
+    ("nul.txt", b"night\0moon\nrain", "only one song"),
+    ("ten megabytes.txt", b"night moon " * 900_000, "only one song"),
+    ("one word.txt", b"n" * 10_000_000, "1 lines unknown to the tokenizer"),
+    ("same twice.jsonl", b'{"lyrics": "night moon"}\n' * 2, "only one song"),
+    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "no validation line is left"),
+    ("binary.txt", bytes(range(256)) * 100, "not UTF-8"),
+    ("latin1.txt", "café au lait".encode("latin1"), "not UTF-8"),
+    ("latin1.csv", "lyrics\ncafé".encode("latin1"), "not UTF-8"),
+    ("utf16.jsonl", '{"lyrics": "night"}'.encode("utf-16"), "not UTF-8"),
+    ("nul.jsonl", b'{"lyrics": "ni\0ght"}', "line 1 is not JSON"),
+    ("half.json", b'{"lyrics": ', "not JSON"),
+    ("deep.json", b"[" * 100_000 + b"]" * 100_000, "not JSON that can be read"),
+    ("digits.json", b'{"lyrics": ' + b"9" * 10_000 + b"}", "not JSON that can be read"),
+    ("null.json", b"null", "no `lyrics` field"),
+    ("other field.json", b'{"text": "night"}', "no `lyrics` field"),
+    ("number.json", b'{"lyrics": 5}', NO_SONGS),
+    ("half.jsonl", b'{"lyrics": "night"}\n{"lyrics": "mo', "line 2 is not JSON"),
+    ("numbers.jsonl", b"[1, 2]", "line 1 has no `lyrics` field"),
+    ("surrogate.jsonl", b'{"lyrics": "\\ud800"}', NO_SONGS),
+    ("empty.csv", b"", "no column named"),
+    ("columns.csv", b"a,b\n1,2\n", "no column named"),
+    ("quote.csv", b'lyrics\n"night', "not CSV"),
+    ("short rows.csv", b"title,lyrics\na\nb\n", NO_SONGS),
+]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def lengthen(path: Path) -> None:
+    """The last line ends where there is no token."""
+    offsets = np.load(path)
+    offsets[-1] += 1000
+    np.save(path, offsets)
+
+
+# What is done to a store, and what is said.
+STORES = {
+    **{
+        f"{name} truncated": (lambda store, name=name: truncate(store / f"{name}.npy"), f"{name}.npy")
+        for name in ARRAYS
+    },
+    "an array gone": (lambda store: (store / "tokens.npy").unlink(), "tokens.npy: missing"),
+    "an empty array": (lambda store: (store / "tokens.npy").write_bytes(b""), "tokens.npy: missing or damaged"),
+    "offsets beyond the end": (lambda store: lengthen(store / "line_offsets.npy"), "do not fit together"),
+    "meta truncated": (lambda store: truncate(store / "meta.json"), "meta.json: damaged"),
+    "meta a list": (lambda store: (store / "meta.json").write_text("[]"), "meta.json: damaged"),
+    "meta without arrays": (lambda store: edit(store / "meta.json", arrays=None), "meta.json: damaged"),
+    "meta without tokenizer": (lambda store: edit(store / "meta.json", tokenizer=None), "meta.json: damaged"),
+    "a newer version": (lambda store: edit(store / "meta.json", format_version=2), "store format 2"),
+    "another tokenizer": (
+        lambda store: edit(store / "meta.json", tokenizer={"name": "other", "fingerprint": "0"}),
+        "prepared with the tokenizer other",
+    ),
+}
+
+# What is done to a model's directory, and what is said.
+MODELS = {
+    "no files": (lambda model: [path.unlink() for path in model.iterdir()], "no BERT model could be loaded"),
+    "no weights": (lambda model: (model / "model.safetensors").unlink(), "no BERT model could be loaded"),
+    "weights truncated": (lambda model: truncate(model / "model.safetensors"), "no BERT model could be loaded"),
+    "weights empty": (lambda model: (model / "model.safetensors").write_bytes(b""), "no BERT model could be loaded"),
+    "no config": (lambda model: (model / "config.json").unlink(), "no BERT model could be loaded"),
+    "config truncated": (lambda model: truncate(model / "config.json"), "no BERT model could be loaded"),
+    "no BERT": (lambda model: (model / "config.json").write_text('{"model_type": "gpt2"}'), "a model of type gpt2"),
+    "a decoder": (lambda model: edit(model / "config.json", is_decoder=True), "configured as a decoder"),
+    "another vocabulary size": (lambda model: edit(model / "config.json", vocab_size=99), "not what config.json says"),
+    "another width": (lambda model: edit(model / "config.json", hidden_size=48), "not what config.json says"),
+    "more layers": (lambda model: edit(model / "config.json", num_hidden_layers=5), "not what config.json says"),
+    "tokenizer damaged": (lambda model: truncate(model / "tokenizer.json"), "no tokenizer could be loaded"),
+}
 
 
 @pytest.fixture
@@ -68,21 +177,77 @@ def places(tmp_path, store_dir, songs_file, model_dir, tokenizer):
         "image": tmp_path / "image.png",
         "full": tmp_path / "full",
         "short": tmp_path / "short",
+        "file": songs_file,
+        "long": tmp_path / ("n" * 300),
     }
 
 
 @pytest.mark.parametrize(("command", "arguments", "complaint"), CASES)
 def test_one_line_and_status_2(places, tmp_path, capfd, command, arguments, complaint):
-    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
     words = [word.format(**places) for word in arguments.split()]
+    assert complaint in refusal(tmp_path, capfd, command, *words)
+
+
+def refusal(folder: Path, capfd: pytest.CaptureFixture, command: str, *words: object) -> str:
+    """The one line that a command ends with, which leaves everything in `folder` as it was."""
+    before = contents(folder)
     with pytest.raises(SystemExit) as caught:
         run_command(lambda: call(COMMANDS[command].main, *words))
     assert caught.value.code == 2
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 1, said
     assert said[0].startswith("error: ")
-    assert complaint in said[0]
-    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    assert contents(folder) == before
+    return said[0]
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(("name", "content", "complaint"), LYRICS, ids=[name for name, _, _ in LYRICS])
+def test_lyrics_that_cannot_be_used(tmp_path, model_dir, capfd, name, content, complaint):
+    (tmp_path / name).write_bytes(content)
+    said = refusal(tmp_path, capfd, "prepare", tmp_path / name, "--out", tmp_path / "new", "--tokenizer", model_dir)
+    assert complaint in said
+    assert name in said
+
+
+@pytest.mark.parametrize("damage", STORES)
+def test_a_store_that_cannot_be_used(tmp_path, store_dir, model_dir, capfd, damage):
+    shutil.copytree(store_dir, tmp_path / "store")
+    do, complaint = STORES[damage]
+    do(tmp_path / "store")
+    arguments = ("--data", tmp_path / "store", "--model", model_dir, "--out", tmp_path / "new")
+    said = refusal(tmp_path, capfd, "mlm", *arguments)
+    assert complaint in said
+    assert str(tmp_path / "store") in said
+    assert "prepare" in said
+
+
+@pytest.mark.parametrize("damage", MODELS)
+def test_a_model_that_cannot_be_used(tmp_path, store_dir, model_dir, capfd, damage):
+    shutil.copytree(model_dir, tmp_path / "model")
+    do, complaint = MODELS[damage]
+    do(tmp_path / "model")
+    arguments = ("--data", store_dir, "--model", tmp_path / "model", "--out", tmp_path / "new")
+    said = refusal(tmp_path, capfd, "mlm", *arguments)
+    assert complaint in said
+    assert str(tmp_path / "model") in said
+
+
+def test_odd_lyrics_that_can_be_used(tmp_path, model_dir, capfd):
+    """A byte order mark, NUL, lone surrogates, emoji, right-to-left text and a line of megabytes between others."""
+    lyrics = ["night moon", "ni\0ght\nrain", "fire \ud800 road", "🎵 silver 🎵", "שלום gold", "home " * 1_000_000]
+    text = "\ufeff" + "".join(json.dumps({"lyrics": lyric}) + "\n" for lyric in lyrics)
+    (tmp_path / "odd.jsonl").write_text(text, encoding="utf-8")
+    out = tmp_path / "store"
+    call(prepare.main, tmp_path / "odd.jsonl", "--out", out, "--tokenizer", model_dir, "--val-fraction", 0.5)
+    store = open_store(out)
+    assert len(store.song_split) == len(lyrics)
+    assert len(store.line_offsets) == 8
+    assert np.diff(store.line_offsets).max() == 62
+    assert store.meta["dropped"] == {"lines cut at --max-tokens (kept)": 1}
 
 
 @pytest.mark.parametrize(
