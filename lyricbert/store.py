@@ -73,22 +73,34 @@ def open_store(path: Path) -> TokenStore:
         raise UserError(f"{path}: not a token store (no meta.json); make one with python -m lyricbert.prepare")
     try:
         meta = json.loads(meta_path.read_text(encoding="utf-8"))
-        version, described = meta["format_version"], meta["arrays"]
-    except (ValueError, KeyError, TypeError):
+        version, described = meta["format_version"], dict(meta["arrays"])
+        meta["tokenizer"]["fingerprint"], meta["tokenizer"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{meta_path}: damaged; prepare the store again") from None
     if version != FORMAT_VERSION:
         raise UserError(f"{path}: store format {version}, this program reads {FORMAT_VERSION}; prepare the store again")
-    return TokenStore(path, meta, **{name: _open_array(path / f"{name}.npy", described.get(name)) for name in ARRAYS})
+    store = TokenStore(path, meta, **{name: _open_array(path / f"{name}.npy", described.get(name)) for name in ARRAYS})
+    _check_offsets(store)
+    return store
 
 
 def _open_array(path: Path, described: dict | None) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")  # reads .npy only, and no objects
     except (OSError, ValueError, EOFError):
         raise UserError(f"{path}: missing or damaged; prepare the store again") from None
-    if described is None or list(array.shape) != described["shape"] or str(array.dtype) != described["dtype"]:
+    if described is None or [list(array.shape), str(array.dtype)] != [described.get("shape"), described.get("dtype")]:
         raise UserError(f"{path}: does not match meta.json; prepare the store again")
     return array
+
+
+def _check_offsets(store: TokenStore) -> None:
+    """Raise `UserError` unless the offsets end where the arrays do that they point into."""
+    levels = (store.tokens, store.line_offsets[1:], store.section_offsets[1:], store.song_offsets[1:])
+    offsets = (store.line_offsets, store.section_offsets, store.song_offsets)
+    whole = all(each[0] == 0 and each[-1] == len(below) for each, below in zip(offsets, levels, strict=False))
+    if not whole or len(store.song_split) != len(levels[-1]):
+        raise UserError(f"{store.path}: its arrays do not fit together; prepare the store again")
 
 
 def write_arrays(directory: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
