@@ -11,15 +11,17 @@ A checkpoint is made under a temporary name, synced to the disk and renamed: it 
 
 import json
 import os
-import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from lyricbert.errors import UserError
-from lyricbert.files import sha256_of, write_json
+from lyricbert.files import as_json, sha256_of, told_of, write_json
 from lyricbert.loop import Progress, Trainer
 
 _FILES = ("model.safetensors", "optimizer.pt", "state.json")
@@ -40,13 +42,12 @@ def save_checkpoint(directory: Path, trainer: Trainer, identity: dict[str, objec
     final = checkpoint_path(directory, trainer.progress.step)
     temporary = directory / f".{final.name}.tmp-{os.getpid()}"
     try:
-        _write(temporary, trainer, identity)
-        if final.exists():  # one that did not verify; a verified one would have been resumed from
-            shutil.rmtree(final)
-        temporary.rename(final)
-        _sync(directory)
-    except OSError as error:
-        raise UserError(f"{final}: checkpoint not saved ({error.strerror}); earlier ones are whole") from None
+        with told_of(final, "earlier checkpoints are whole: free some space, and the same command goes on from them"):
+            _write(temporary, trainer, identity)
+            if final.exists():  # one that did not verify; a verified one would have been resumed from
+                shutil.rmtree(final)
+            temporary.rename(final)
+            _sync(directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return final
@@ -57,7 +58,8 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
     parameters = {name: parameter.detach().cpu() for name, parameter in trainer.task.module.named_parameters()}
     save_file(parameters, temporary / "model.safetensors")
     state = {"optimizer": trainer.optimizer.state_dict(), "scaler": trainer.scaler.state_dict()}
-    torch.save(state, temporary / "optimizer.pt")
+    with (temporary / "optimizer.pt").open("wb") as file:  # torch's own file tells less when the disk is full
+        torch.save(state, file)
     write_json(temporary / "state.json", {"progress": vars(trainer.settle()), "identity": identity})
     for name in _FILES:
         _sync(temporary / name)
@@ -74,13 +76,16 @@ def checkpoints(directory: Path) -> list[Path]:
 def verify(checkpoint: Path) -> str | None:
     """None if every file is as it was written, else what is wrong."""
     try:
-        manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
+        text = (checkpoint / "manifest.json").read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        if text != as_json(manifest):  # cut where JSON does not show it
+            return "its manifest is damaged"
         for name in _FILES:
             if sha256_of(checkpoint / name) != manifest[name]:
                 return f"{name} does not match its checksum"
     except OSError as error:
         return f"{Path(error.filename).name} cannot be read"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "its manifest is damaged"
     return None
 
@@ -97,23 +102,43 @@ def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
 
 
 def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, object]) -> None:
-    """Put the trainer where the checkpoint was. Raises `UserError` if it belongs to another run."""
-    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    """Put the trainer where the checkpoint was. Raises `UserError` if it belongs to another run, or cannot be read."""
+    with _reading(checkpoint / "state.json"):
+        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        progress, saved = Progress(**state["progress"]), dict(state["identity"])
     for name, value in identity.items():
-        saved = state["identity"].get(name)
-        if saved != value:
-            raise UserError(f"{checkpoint}: saved with {name} {saved}, this run has {value}; give another --out")
-    saved = load_file(checkpoint / "model.safetensors")
-    with torch.no_grad():
-        for name, parameter in trainer.task.module.named_parameters():
-            parameter.copy_(saved[name])
-    try:
+        if saved.get(name) != value:
+            raise UserError(
+                f"{checkpoint}: saved with {name} {saved.get(name)}, this run has {value}; give another --out"
+            )
+    _load_parameters(checkpoint / "model.safetensors", trainer.task.module)
+    with _reading(checkpoint / "optimizer.pt"):
         tensors = torch.load(checkpoint / "optimizer.pt", map_location=trainer.world.device, weights_only=True)
-    except pickle.UnpicklingError:
-        raise UserError(f"{checkpoint / 'optimizer.pt'}: holds more than tensors; remove this checkpoint") from None
-    trainer.optimizer.load_state_dict(tensors["optimizer"])
-    trainer.scaler.load_state_dict(tensors["scaler"])
-    trainer.load_progress(Progress(**state["progress"]))
+        trainer.optimizer.load_state_dict(tensors["optimizer"])
+        trainer.scaler.load_state_dict(tensors["scaler"])
+    trainer.load_progress(progress)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """A file that has its checksum but is not what was written: one from elsewhere, or from another version."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # the parsers fail in many ways
+        raise UserError(f"{path}: cannot be read ({type(error).__name__}); remove this checkpoint") from None
+
+
+def _load_parameters(path: Path, module: nn.Module) -> None:
+    parameters = dict(module.named_parameters())
+    with _reading(path):
+        saved = load_file(path)
+    if {name: tensor.shape for name, tensor in saved.items()} != {name: p.shape for name, p in parameters.items()}:
+        raise UserError(f"{path}: its parameters are not those of --model, which was another when this was saved")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(saved[name])
 
 
 def prune(directory: Path, keep_last: int, best_step: int) -> None:
@@ -126,9 +151,9 @@ def prune(directory: Path, keep_last: int, best_step: int) -> None:
             shutil.rmtree(doomed)
 
 
-def remove_leftovers(directory: Path) -> None:
+def remove_leftovers(directory: Path, pattern: str) -> None:
     """Remove what a killed run left half-made or half-removed."""
-    for leftover in directory.glob(".step-*"):
+    for leftover in directory.glob(pattern):
         shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from lyricbert.allocator import keep_freed_memory
-from lyricbert.errors import UserError
+from lyricbert.errors import FailedElsewhere, UserError
 from lyricbert.parent import end_with_torchrun
 
 # Seconds in which every rank that waits gives up, once the first has.
@@ -55,9 +55,16 @@ class World:
         late = [rank for rank in range(self.size) if not self.store.check([f"waited/{rank}"])]
         return ", ".join(f"rank {rank} on {self.store.get(f'host/{rank}').decode()}" for rank in late) or "none"
 
-    def barrier(self) -> None:
-        """Wait for every rank."""
-        self.any(False)
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Leave the block when every rank has reached its end. If one raises `UserError` in it, all do."""
+        error = None
+        try:
+            yield
+        except UserError as raised:
+            error = raised
+        if self.any(error is not None):
+            raise error or FailedElsewhere("another process of the run could not go on")
 
 
 @contextmanager

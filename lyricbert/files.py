@@ -8,7 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from lyricbert.errors import UserError
+
+
+@contextmanager
+def told_of(path: Path, advice: str) -> Iterator[None]:
+    """Turn a failure to write something in or beside `path`, such as a full disk, into a `UserError` with `advice`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        filename = getattr(error, "filename", None)
+        if filename is not None and path.parent not in Path(filename).parents:
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be written ({reason}); {advice}") from None
 
 
 @contextmanager
@@ -18,19 +33,22 @@ def new_directory(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}); give another --out") from None
-    try:
-        yield temporary
-        temporary.rename(path)
+        with told_of(path, "free some space or give another --out"):
+            temporary.mkdir(parents=True)
+            yield temporary
+            temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_json(path: Path, content: object) -> None:
     """Write `content` as indented JSON in UTF-8."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    path.write_text(as_json(content), encoding="utf-8")
+
+
+def as_json(content: object) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(content, indent=2) + "\n"
 
 
 def sha256_of(path: Path) -> str:

@@ -6,6 +6,8 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -36,17 +38,31 @@ class HookConfig:
     checkpoint_minutes: float = option("minutes between two checkpoints", 15.0, check="positive")
     max_bad_steps: int = option("steps in a row to skip for a loss that is not finite", 10, check="positive")
     timeout_minutes: float = option("minutes that a process waits for the others", 10.0, check="positive")
+    keep_going: bool = option("go on with a warning where a checkpoint or a curve cannot be written", False)
     keep_last: int = option("newest checkpoints to keep; the best is kept besides", 2, check="positive")
     profile: bool = option(f"write a trace of {PROFILED_STEPS} early steps to the TensorBoard directory", False)
     resume: str = option("auto (from the newest whole checkpoint of --out), none, or a checkpoint directory", "auto")
 
 
+@contextmanager
+def _bearing(trainer: Trainer, keep_going: bool) -> Iterator[None]:
+    """What cannot be written in this block ends the run at the next step boundary, or is only warned of."""
+    try:
+        yield
+    except UserError as error:
+        if keep_going:
+            tqdm.write(f"warning: {error}", file=sys.stderr)
+        else:
+            trainer.error = error
+
+
 class LogHook(Hook):
     """Training curves and the progress bar."""
 
-    def __init__(self, writer: MetricsWriter | None, every: int):
+    def __init__(self, writer: MetricsWriter | None, config: HookConfig):
         self._writer = writer
-        self._every = every
+        self._every = config.log_every
+        self._keep_going = config.keep_going
         self._bar: tqdm | None = None
 
     def start(self, trainer: Trainer) -> None:
@@ -75,21 +91,20 @@ class LogHook(Hook):
         self._reset()
         if self._writer is None:
             return
-        self._writer.scalars(
-            trainer.progress.step,
-            {
-                "train/loss": loss,
-                "train/perplexity": math.exp(min(loss, 50.0)),
-                "train/lr": result.lr,
-                "train/grad_norm": result.grad_norm.item(),
-                "train/skipped_steps": trainer.settle().skipped,
-                "throughput/tokens_per_s": real / seconds,
-                "throughput/lines_per_s": lines / seconds,
-                "data/real_token_fraction": real / padded,
-                "data/wait_fraction": waited / (seconds * world.size),
-                "memory/peak_gib": _peak_memory(world.device),
-            },
-        )
+        values = {
+            "train/loss": loss,
+            "train/perplexity": math.exp(min(loss, 50.0)),
+            "train/lr": result.lr,
+            "train/grad_norm": result.grad_norm.item(),
+            "train/skipped_steps": trainer.settle().skipped,
+            "throughput/tokens_per_s": real / seconds,
+            "throughput/lines_per_s": lines / seconds,
+            "data/real_token_fraction": real / padded,
+            "data/wait_fraction": waited / (seconds * world.size),
+            "memory/peak_gib": _peak_memory(world.device),
+        }
+        with _bearing(trainer, self._keep_going):
+            self._writer.scalars(trainer.progress.step, values)
         self._bar.set_postfix({"loss": f"{loss:.3f}", "lines/s": f"{lines / seconds:.0f}"}, refresh=False)
 
     def _reset(self) -> None:
@@ -127,7 +142,7 @@ class BadStepHook(Hook):
 
 
 class StopHook(Hook):
-    """Ends the run at a step boundary that all ranks agree on, after a signal to any of them.
+    """Ends the run at a step boundary that all ranks agree on, after a signal to any of them or an error on one.
 
     The signal handler only sets a flag. A second SIGINT ends the process at once; torchrun passes a terminal's SIGINT
     on to its processes, so one that follows within a second counts as the same.
@@ -149,7 +164,7 @@ class StopHook(Hook):
         self._received, self._received_at = signal.Signals(number), time.monotonic()
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
-        if trainer.world.any(self._received is not None):
+        if trainer.world.any(self._received is not None or trainer.error is not None):
             trainer.stop_signal = self._received.name if self._received else "a signal to another process"
 
     def finish(self, trainer: Trainer) -> None:
@@ -160,9 +175,10 @@ class StopHook(Hook):
 class EvalHook(Hook):
     """Held-out figures before training, every `every` steps (0: never in between) and at the end."""
 
-    def __init__(self, writer: MetricsWriter | None, every: int):
+    def __init__(self, writer: MetricsWriter | None, config: HookConfig):
         self._writer = writer
-        self._every = every
+        self._every = config.eval_every
+        self._keep_going = config.keep_going
 
     def start(self, trainer: Trainer) -> None:
         if trainer.progress.step == 0:
@@ -179,10 +195,11 @@ class EvalHook(Hook):
             trainer.progress.best_step, trainer.progress.best_loss = step, values[task.best_metric]
         if self._writer is None:
             return
-        self._writer.scalars(step, values)
         table = task.table()
-        if table is not None:
-            self._writer.text(step, "eval/fill_in", table)
+        with _bearing(trainer, self._keep_going):
+            self._writer.scalars(step, values)
+            if table is not None:
+                self._writer.text(step, "eval/fill_in", table)
         figures = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         tqdm.write(f"step {step}  {figures}", file=sys.stderr)
 
@@ -199,8 +216,9 @@ class CheckpointHook(Hook):
     def step(self, trainer: Trainer, result: StepResult) -> None:
         # The replicas are the same, so the first rank saves, and nobody has to wait for it.
         if trainer.world.is_main and self._is_due(trainer):
-            save_checkpoint(self._directory, trainer, self._identity)
-            prune(self._directory, self._config.keep_last, trainer.progress.best_step)
+            with _bearing(trainer, self._config.keep_going):
+                save_checkpoint(self._directory, trainer, self._identity)
+                prune(self._directory, self._config.keep_last, trainer.progress.best_step)
             self._saved_at = time.monotonic()
 
     def _is_due(self, trainer: Trainer) -> bool:

@@ -3,16 +3,22 @@
 import fcntl
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from lyricbert.errors import UserError
+from lyricbert.files import told_of
 
 LOCK = ".lock"
-# A run that was just killed may take a moment to be gone.
+_REMEDY = "free some space or give another --out"
+# Seconds: a run that was just killed may take a moment to be gone; one on a node that died keeps its lock until the
+# file server notices, which is a minute and a half for NFS.
 _PATIENCE = 3.0
+_PATIENCE_WITH_NODES = 120.0
 
 
 @contextmanager
@@ -22,29 +28,48 @@ def exclusive(directory: Path) -> Iterator[None]:
     The lock is the system's on an open file, so it ends with the process, however that ends. Raises `UserError` if
     another process has it, or if the directory cannot be written to.
     """
-    try:
+    with told_of(directory, _REMEDY):
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / LOCK).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{directory}: cannot be written to ({error.strerror}); give another --out") from None
     with file:
-        if not _acquire(file.fileno()):
-            file.seek(0)
-            raise UserError(f"{directory}: in use by another run ({file.read().strip()}); wait or give another --out")
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        try:
+            _acquire(file, directory)
+        except BlockingIOError:
+            owner = _owner(file)
+            raise UserError(f"{directory}: in use by another run ({owner}); wait or give another --out") from None
+        except OSError as error:
+            _say(f"warning: {directory}: cannot be locked ({error.strerror}); use it for one run only")
+        with told_of(directory, _REMEDY):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
         yield
 
 
-def _acquire(descriptor: int) -> bool:
-    end = time.monotonic() + _PATIENCE
+def _acquire(file: TextIO, directory: Path) -> None:
+    patience, started = None, time.monotonic()
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.1)
-        else:
-            return True
+            if patience is None:
+                patience = _patience(_owner(file), directory)
+            if time.monotonic() - started > patience:
+                raise
+        time.sleep(0.1)
+
+
+def _patience(owner: str, directory: Path) -> float:
+    if not owner or owner.endswith(f" on {socket.gethostname()}"):
+        return _PATIENCE
+    _say(f"{directory}: waiting for {owner} to let go of it")
+    return _PATIENCE_WITH_NODES
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _owner(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip()

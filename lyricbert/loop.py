@@ -49,7 +49,7 @@ class LoopConfig:
         "of matrix products (default: bf16 where the device has it, else fp32)", None, choices=PRECISIONS
     )
     compress_gradients: bool = option("send gradients between processes in bf16, for slow links", False)
-    seed: int = option("seed of order, masks and dropout", 0)
+    seed: int = option("seed of order, masks and dropout", 0, check="seed")
 
     def resolved_precision(self, device: torch.device) -> str:
         """The precision asked for, or the best that `device` has."""
@@ -161,6 +161,7 @@ class Trainer:
         self.precision = config.resolved_precision(world.device)
         self.load_progress(Progress())
         self.stop_signal: str | None = None
+        self.error: UserError | None = None
         self.optimizer = _make_optimizer(task.module, config)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.precision == "fp16")
         self._model: nn.Module = task.module
@@ -181,7 +182,10 @@ class Trainer:
         return self.progress.step / self.total_steps
 
     def train(self, hooks: Sequence[Hook]) -> None:
-        """Run to the end, or to the step boundary at which a hook sets `stop_signal`."""
+        """Run to the end, or to the step boundary at which a hook sets `stop_signal`.
+
+        Raises the `UserError` that a hook has put into `error`, on all ranks.
+        """
         self._started = time.perf_counter() - self.progress.seconds
         for hook in hooks:
             hook.start(self)
@@ -196,6 +200,9 @@ class Trainer:
                     hook.step(self, result)
         for hook in hooks:
             hook.finish(self)
+        with self.world.together():
+            if self.error is not None:
+                raise self.error
 
     def _micro_batches(self) -> Iterator[list[MicroBatch]]:
         """This rank's micro-batches of every step from the next one on."""

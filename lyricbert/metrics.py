@@ -1,11 +1,14 @@
 """One curve per run, however often it was resumed: TensorBoard events and the same scalars as JSON lines."""
 
+import errno
 import json
 import os
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
+
+from lyricbert.files import told_of
 
 
 class MetricsWriter:
@@ -15,17 +18,35 @@ class MetricsWriter:
     """
 
     def __init__(self, run: Path, resumed_step: int):
-        self._path = run / "metrics.jsonl"
-        _keep_until(self._path, resumed_step)
-        self._file = self._path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_step + 1)
+        self._run = run
+        path = run / "metrics.jsonl"
+        _keep_until(path, resumed_step)
+        self._file = path.open("ab", buffering=0)
+        self._board: SummaryWriter | None = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_step + 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """One line of `values` with their `step`, and a point on each one's curve."""
+        """One line of `values` with their `step`, and a point on each one's curve.
+
+        Raises `UserError` if they cannot be written; no half a line is left then, and the next ones are tried again.
+        """
+        with told_of(self._run, "the curves end here: free some space, and the same command goes on"):
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                self._write(step, values)
+            except OSError:
+                self._file.truncate(end)
+                self._board = None  # TensorBoard's writer does not recover
+                raise
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        line = (json.dumps({"step": step, **values}) + "\n").encode()
+        if self._file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._board is None:
+            self._board = SummaryWriter(str(self._run / "tensorboard"))
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self.flush()
+        self._board.flush()
 
     def text(self, step: int, name: str, markdown: str) -> None:
         """A text for TensorBoard's text tab."""
@@ -39,30 +60,28 @@ class MetricsWriter:
         for summary in hparams(plain, dict.fromkeys(metrics)):
             self._board._get_file_writer().add_summary(summary)
 
-    def flush(self) -> None:
-        """Hand everything written so far to the operating system."""
-        self._file.flush()
-        self._board.flush()
-
     def close(self) -> None:
         """Flush and close both."""
         self._file.close()
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The records of a `metrics.jsonl`; a last line that was cut short by a kill is left out."""
+    """The records of a `metrics.jsonl`, up to a line that is none: a last one may have been cut short by a kill."""
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = json.loads(line)
+            record["step"]
+        except (ValueError, TypeError, KeyError):
             break
+        records.append(record)
     return records
 
 
 def _keep_until(path: Path, step: int) -> None:
     kept = [record for record in read_metrics(path) if record["step"] <= step]
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
     temporary.replace(path)

@@ -1,9 +1,10 @@
 """A training run in a directory: RUN/config.json, RUN/checkpoints, RUN/tensorboard, RUN/metrics.jsonl, RUN/model."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from lyricbert.checkpoint import (
 from lyricbert.config import option, to_json
 from lyricbert.distributed import World
 from lyricbert.errors import UserError
-from lyricbert.files import new_directory, write_json
+from lyricbert.files import new_directory, told_of, write_json
 from lyricbert.hooks import BadStepHook, CheckpointHook, EvalHook, HookConfig, LogHook, ProfileHook, StopHook
 from lyricbert.lock import LOCK, exclusive
 from lyricbert.loop import Freeze, LoopConfig, Task, Trainer
@@ -54,7 +55,7 @@ def check_run_directory(config: RunConfig) -> None:
         raise UserError(f"{out}: exists and is not a run's directory; give another --out")
     if config.resume == "none" and checkpoints(out / "checkpoints"):
         raise UserError(f"{out}: holds a run, which --resume none would overwrite; give another --out or --resume auto")
-    if config.resume not in ("auto", "none") and not Path(config.resume).is_dir():
+    if config.resume not in ("auto", "none") and not os.path.isdir(config.resume):
         raise UserError(f"--resume {config.resume}: no such checkpoint; give auto, none or a checkpoint directory")
 
 
@@ -66,35 +67,35 @@ def _is_filled(directory: Path) -> bool:
 def train_run(task: Task, config: RunConfig, world: World, store: TokenStore, freeze: Freeze | None = None) -> None:
     """Train `task` as `config` says, going on where RUN's newest checkpoint stands, and write RUN/model at the end."""
     trainer = Trainer(task, config, world, freeze)
-    with exclusive(config.out) if world.is_main else nullcontext():
+    with ExitStack() as stack:
+        with world.together():
+            if world.is_main:
+                stack.enter_context(exclusive(config.out))
         _train(trainer, config, store)
 
 
 def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
-    world, task = trainer.world, trainer.task
+    world = trainer.world
     identity = _identity(config, store, trainer.precision)
-    resumed_step = _resume(trainer, config, identity)
-    world.barrier()  # every rank has checked the directory and the checkpoint before the first one writes
-    if world.is_main:
-        _write_config(config, world, trainer.precision)
-    writer = MetricsWriter(config.out, resumed_step) if world.is_main else None
-    if writer is not None and resumed_step < 0:
-        writer.hyperparameters(to_json(config), [task.best_metric])
+    with world.together():  # every rank has checked the checkpoint before the first one writes
+        resumed_step = _resume(trainer, config, identity)
+    with world.together():
+        writer = _start_writing(trainer, config, resumed_step) if world.is_main else None
     hooks = [
-        LogHook(writer, config.log_every),
-        EvalHook(writer, config.eval_every),
+        StopHook(),  # first, so that a signal during the first evaluation counts
+        LogHook(writer, config),
+        EvalHook(writer, config),
         BadStepHook(config.max_bad_steps),
-        StopHook(),
         CheckpointHook(config.out / "checkpoints", config, identity),
     ]
     if config.profile and world.is_main:
         hooks.append(ProfileHook(config.out / "tensorboard"))
     with _naming_the_missing(world):
         trainer.train(hooks)
-    if writer is not None:
-        writer.close()
-        _finish(trainer, config)
-    world.barrier()
+    with world.together():
+        if writer is not None:
+            writer.close()
+            _finish(trainer, config)
 
 
 @contextmanager
@@ -120,21 +121,26 @@ def _finish(trainer: Trainer, config: RunConfig) -> None:
     print(f"finished at step {step}; the model is in {config.out / 'model'}", file=sys.stderr)
 
 
-def _write_config(config: RunConfig, world: World, precision: str) -> None:
-    facts = {"precision": precision, "world_size": world.size, "device": world.device.type, "torch": torch.__version__}
-    try:
-        (config.out / "checkpoints").mkdir(parents=True, exist_ok=True)
-        remove_leftovers(config.out / "checkpoints")
-        write_json(config.out / "config.json", {**to_json(config), **facts})
-    except OSError as error:
-        raise UserError(f"{config.out}: cannot be written to ({error.strerror}); give another --out") from None
+def _start_writing(trainer: Trainer, config: RunConfig, resumed_step: int) -> MetricsWriter:
+    """Make RUN what it is before the first step of this process."""
+    world = trainer.world
+    facts = {"world_size": world.size, "device": world.device.type, "torch": torch.__version__}
+    with told_of(config.out, "free some space or give another --out"):
+        # The first file of all: it says that the directory is a run's.
+        write_json(config.out / "config.json", {**to_json(config), "precision": trainer.precision, **facts})
+        (config.out / "checkpoints").mkdir(exist_ok=True)
+        remove_leftovers(config.out / "checkpoints", ".step-*")
+        remove_leftovers(config.out, ".model.tmp-*")
+        writer = MetricsWriter(config.out, resumed_step)
+        if resumed_step < 0:
+            writer.hyperparameters(to_json(config), [trainer.task.best_metric])
+    return writer
 
 
 def _identity(config: RunConfig, store: TokenStore, precision: str) -> dict[str, object]:
     """What a checkpoint and the run that goes on from it must share. The number of processes is not part of it."""
     identity = {name: value for name, value in to_json(config).items() if name not in _WITHOUT_EFFECT}
-    model = Path(config.model)
-    identity["model"] = str(model.resolve()) if model.is_dir() else config.model
+    identity["model"] = os.path.realpath(config.model) if os.path.isdir(config.model) else config.model
     return {**identity, "precision": precision, "store": store.identity}
 
 
@@ -159,12 +165,13 @@ def _resume(trainer: Trainer, config: RunConfig, identity: dict[str, object]) ->
 
 def _newest_on_main(directory: Path, world: World) -> Path | None:
     """The newest whole checkpoint as the first rank sees it, so that all ranks take the same."""
-    checkpoint = None
+    checkpoint, damaged = None, False
     if world.is_main:
         checkpoint, warnings = newest_verified(directory)
         for warning in warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        if checkpoint is None and warnings:
-            print(f"warning: no whole checkpoint in {directory}; starting anew", file=sys.stderr)
+        damaged = checkpoint is None and bool(warnings)
+    if world.any(damaged):
+        raise UserError(f"{directory}: holds no whole checkpoint; remove it to start anew, or give another --out")
     step = int(world.from_main(step_of(checkpoint) if checkpoint else -1))
     return checkpoint_path(directory, step) if step >= 0 else None

@@ -1,0 +1,32 @@
+import pytest
+
+from lyricbert import errors
+from lyricbert.errors import FailedElsewhere, UserError, run_command
+
+
+def fail(error: UserError):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("local_rank", "error", "turn", "said"),
+    [
+        (None, UserError("no such file"), 0, "error: no such file\n"),
+        ("0", UserError("no such file"), 0, "error: no such file\n"),
+        ("1", UserError("no GPU"), 1, "error: no GPU\n"),
+        ("0", FailedElsewhere("no disk"), 2, ""),
+        ("1", FailedElsewhere("no disk"), 2, ""),
+    ],
+)
+def test_the_process_that_knows_what_is_wrong_ends_first(monkeypatch, capfd, local_rank, error, turn, said):
+    """torchrun ends the others as soon as one has ended."""
+    waited = []
+    monkeypatch.setattr(errors.time, "sleep", waited.append)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if local_rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+    with pytest.raises(SystemExit) as caught:
+        run_command(lambda: fail(error))
+    assert caught.value.code == 2
+    assert capfd.readouterr().err == said
+    assert waited == [turn * errors._SECONDS_A_TURN]
