@@ -6,6 +6,8 @@ import random
 import string
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 # Neither the tests nor the commands that they start look for the hub; libraries read this when they are imported.
@@ -145,6 +147,20 @@ def torchrun(processes: int, script: str, *arguments: object, restarts: int = 0,
     return subprocess.Popen(
         [str(part) for part in command], stderr=subprocess.PIPE, text=True, env=environment, **options
     )
+
+
+def children(parent: int) -> list[int]:
+    """The process ids of what a process has started, in the order of their start: torchrun's are its ranks."""
+    return [int(number) for number in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Wait until the condition holds; the started command must not end before."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def finish(process: subprocess.Popen) -> str:

@@ -3,22 +3,26 @@
 nan: the loss of `RANK` is not a number in the steps FIRST to LAST (from 1; the trial batch is not a step).
 hang: `RANK` stops where it is in step FIRST.
 die: `RANK` is killed in step FIRST, the first time that torchrun has started it.
+slow: `RANK` takes ten seconds for step FIRST.
+signal: `RANK` is sent SIGTERM while it evaluates after step FIRST.
 """
 
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import train_mlm
 from lyricbert.errors import run_command
+from lyricbert.hooks import EvalHook
 from lyricbert.loop import Trainer
 
 fault, rank, first, last = sys.argv[1], *map(int, sys.argv[2:5])
 sys.argv[1:] = sys.argv[5:]
-whole = Trainer._accumulate
+whole, whole_evaluation = Trainer._accumulate, EvalHook._evaluate
 
 
 def accumulate(self, micro_batches):
@@ -31,6 +35,10 @@ def accumulate(self, micro_batches):
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "hang":
         os.kill(os.getpid(), signal.SIGSTOP)
+    if fault == "slow":
+        time.sleep(10)
+    if fault != "nan":
+        return whole(self, micro_batches)
     bert = self.task.module.bert.cls.predictions.transform.dense.bias
     before = bert.detach().clone()
     bert.data.fill_(float("nan"))
@@ -40,5 +48,11 @@ def accumulate(self, micro_batches):
         bert.data.copy_(before)
 
 
-Trainer._accumulate = accumulate
+def evaluate(self, trainer):
+    if fault == "signal" and trainer.world.rank == rank and trainer.progress.step == first:
+        os.kill(os.getpid(), signal.SIGTERM)
+    whole_evaluation(self, trainer)
+
+
+Trainer._accumulate, EvalHook._evaluate = accumulate, evaluate
 run_command(train_mlm.main)

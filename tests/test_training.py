@@ -128,6 +128,21 @@ def test_four_processes_add_up_in_the_same_order_after_going_on(four, tmp_path, 
     assert_same_weights(tmp_path / "run", four)
 
 
+@pytest.mark.parametrize("processes", [1, 4])
+def test_two_processes_stop_and_another_number_goes_on(two, alone, processes, tmp_path, store_dir, model_dir):
+    run = tmp_path / "run"
+    shutil.copytree(two, run)
+    rewind(run, 10)
+    if processes == 1:
+        call(train_mlm.main, *few_steps(store_dir, model_dir, run))
+    else:
+        finish(torchrun(processes, "train_mlm.py", *few_steps(store_dir, model_dir, run)))
+    assert list(curve(run)) == list(range(1, 21))
+    assert curve(run) == pytest.approx(curve(alone), rel=2e-4)
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(weights(run)[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
+
+
 def test_training_lowers_the_held_out_loss(undisturbed):
     losses = curve(undisturbed, "eval/loss")
     assert list(losses) == [0, 80, 160, 240, STEPS]
@@ -194,7 +209,7 @@ def test_everything_is_monitored(undisturbed):
     names = {
         *("train/loss", "train/perplexity", "train/lr", "train/grad_norm", "memory/peak_gib"),
         *("throughput/tokens_per_s", "throughput/lines_per_s", "data/real_token_fraction", "data/wait_fraction"),
-        *("eval/loss", "eval/accuracy"),
+        *("eval/loss", "eval/accuracy", "train/skipped_steps"),
     }
     assert names == set(tags["scalars"])
     assert "eval/fill_in/text_summary" in tags["tensors"]
@@ -337,7 +352,7 @@ def test_going_on_from_a_named_checkpoint(alone, tmp_path, store_dir, model_dir)
     assert_same_weights(tmp_path / "run", alone)
 
 
-def test_a_checkpoint_of_another_run_is_refused(alone, store_dir, model_dir):
+def test_a_run_with_other_settings_is_refused(alone, store_dir, model_dir):
     before = (alone / "config.json").read_bytes()
     with pytest.raises(UserError, match="saved with seed 3, this run has 4"):
         call(train_mlm.main, *mlm_arguments(store_dir, model_dir, alone, "--max-steps", 20, "--seed", 4))

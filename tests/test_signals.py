@@ -1,0 +1,65 @@
+"""SIGTERM, SIGINT and SIGUSR2: to one rank, to all, during an evaluation, and twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, children, finish, torchrun, wait_for
+
+from benchmarks.chaos import last_step
+from lyricbert.checkpoint import checkpoints, step_of, verify
+
+SMALL = ("--tokens-per-batch", 128, "--log-every", 1, "--max-steps", 120, "--eval-every", 40)
+
+
+def arguments(store_dir: Path, model_dir: Path, out: Path) -> list[object]:
+    return ["--data", store_dir, "--model", model_dir, "--out", out, *SMALL]
+
+
+def stopped_at(run: Path) -> int:
+    (newest, *_) = checkpoints(run / "checkpoints")
+    assert verify(newest) is None
+    assert not (run / "model").exists()
+    return step_of(newest)
+
+
+@pytest.mark.parametrize(
+    ("number", "ranks"),
+    [(signal.SIGTERM, [1]), (signal.SIGUSR2, [0]), (signal.SIGINT, [0, 1])],
+)
+def test_ranks_that_are_signalled_stop_together(tmp_path, store_dir, model_dir, number, ranks):
+    run = tmp_path / "run"
+    process = torchrun(2, "train_mlm.py", *arguments(store_dir, model_dir, run))
+    wait_for(lambda: last_step(run) >= 20, process)
+    for rank in ranks:
+        os.kill(children(process.pid)[rank], number)
+    errors = finish(process)  # torchrun ends with status 0 when all its processes do
+    assert errors.count("saved; run the same command to go on") == 1
+    assert 20 <= stopped_at(run) < 120
+
+
+@pytest.mark.parametrize(("step", "stop"), [(0, 1), (40, 41)])
+def test_a_signal_during_an_evaluation_counts_at_the_next_step(tmp_path, store_dir, model_dir, step, stop):
+    run = tmp_path / "run"
+    errors = finish(torchrun(2, "tests/faulty.py", "signal", 1, step, step, *arguments(store_dir, model_dir, run)))
+    assert f"stopped by a signal to another process at step {stop}" in errors
+    assert stopped_at(run) == stop
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path, store_dir, model_dir):
+    run = tmp_path / "run"
+    command = [sys.executable, ROOT / "tests/faulty.py", "slow", 0, 5, 5, *arguments(store_dir, model_dir, run)]
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: last_step(run) == 4, process)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.5)  # two that come together are one, passed on by torchrun
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=4)
+    assert process.returncode == 130
+    assert checkpoints(run / "checkpoints") == []
