@@ -74,6 +74,7 @@ def kill(process: subprocess.Popen, out: Path, steps: int, in_checkpoint: bool) 
     """Kill after so many more steps, or in the first checkpoint from then on. Returns the last step seen."""
     before, step, end = None, 0, time.monotonic() + PATIENCE
     while time.monotonic() < end:
+        time.sleep(0.002)
         if process.poll() is not None:
             sys.exit(f"the run was over before it could be killed; give it more steps:\n{process.stderr.read()}")
         step = last_step(out)
@@ -100,9 +101,14 @@ def going(out: Path, process: subprocess.Popen) -> bool:
 
 
 def last_step(out: Path) -> int:
-    """The last step in metrics.jsonl."""
-    records = read_metrics(out / "metrics.jsonl")
-    return max((record["step"] for record in records), default=0)
+    """The step of the last whole line of metrics.jsonl; reads its end only, as it is asked often."""
+    try:
+        with (out / "metrics.jsonl").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+            lines = file.read().split(b"\n")[:-1]
+    except OSError:
+        return 0
+    return json.loads(lines[-1])["step"] if lines else 0
 
 
 def differences(alone: Path, killed: Path) -> list[str]:

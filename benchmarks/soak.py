@@ -1,9 +1,10 @@
 """A long run with a tiny model: do memory, open files and step time of every rank stay flat?
 
-    python benchmarks/soak.py --data DATA --model MODEL --steps 20000
+    python benchmarks/soak.py --data DATA --steps 20000
 
-Starts two processes under torchrun. Each notes its resident memory, its open files and its step time as it goes; what
-is printed is how much the last tenth differs from the second.
+Starts two processes under torchrun, with a tiny BERT made on the spot, evaluations and checkpoints included. Each notes
+its resident memory, its open files and its step time as it goes; what is printed is how much the last tenth differs
+from the second.
 """
 
 import argparse
@@ -17,32 +18,50 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transformers import BertConfig, BertForMaskedLM
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train_mlm
 from lyricbert import run as run_module
 from lyricbert.loop import Hook, StepResult, Trainer
+from lyricbert.store import open_store
+from lyricbert.tokenizer import load_tokenizer
 
 EVERY = 20  # steps between two notes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="a token store")
-    parser.add_argument("--model", help="a tiny BERT")
+    parser.add_argument("--data", type=Path, required=True, help="a token store")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         launch += ["--nproc-per-node", str(arguments.processes), __file__]
-        flags = ["--data", arguments.data, "--model", arguments.model, "--out", f"{folder}/run"]
+        make_model(arguments.data, f"{folder}/model")
+        flags = ["--data", str(arguments.data), "--model", f"{folder}/model", "--out", f"{folder}/run"]
         flags += ["--max-steps", str(arguments.steps), "--tokens-per-batch", "128", "--eval-every", "1000"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOAK_NOTES": folder}
         subprocess.run([*launch, *flags, "--checkpoint-every", "500"], check=True, env=environment)
         for path in sorted(Path(folder).glob("notes-*.json")):
             print(f"{path.stem.removeprefix('notes-')}: {summary(json.loads(path.read_text()))}")
+
+
+def make_model(data: Path, folder: str) -> None:
+    """A BERT of two layers for the store's tokenizer."""
+    tokenizer = load_tokenizer(open_store(data).tokenizer_path)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def summary(notes: dict[str, list[float]]) -> str:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from slurm_cluster import why_not
 
 from lyricbert.metrics import read_metrics
+
+stand_ins = pytest.mark.skipif(why_not() is None, reason="test_slurm.py does it on a real cluster")
 
 SMALL = ("--tokens-per-batch", "256", "--log-every", "1")
 
@@ -51,6 +54,7 @@ def submit(cluster: Path, script: str, settings: dict[str, object], *flags: str)
     )
 
 
+@stand_ins
 @pytest.mark.parametrize("task", ["mlm", "triplet"])
 def test_sbatch_to_the_end(task, cluster, store_dir, model_dir):
     settings = {"DATA": store_dir, "MODEL": model_dir, "OUT": "run", "GPUS": 1}
@@ -61,6 +65,7 @@ def test_sbatch_to_the_end(task, cluster, store_dir, model_dir):
     assert not (cluster / "asked").exists()
 
 
+@stand_ins
 def test_sbatch_out_of_time_saves_and_requeues(cluster, store_dir, model_dir):
     settings = {"DATA": store_dir, "MODEL": model_dir, "OUT": "run", "GPUS": 2}
     job = submit(cluster, "mlm.sbatch", settings, "--max-steps", "100000")
