@@ -1,6 +1,7 @@
 """Mistakes a user can make, told in one line."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ def run_command(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's, which training only takes note of
         is_elsewhere = isinstance(error, FailedElsewhere)
         time.sleep(_SECONDS_A_TURN * (2 if is_elsewhere else os.environ.get("LOCAL_RANK", "0") != "0"))
         if not is_elsewhere:
