@@ -124,8 +124,6 @@ def _reading(path: Path) -> Iterator[None]:
     """A file that has its checksum but is not what was written: one from elsewhere, or from another version."""
     try:
         yield
-    except UserError:
-        raise
     except Exception as error:  # the parsers fail in many ways
         raise UserError(f"{path}: cannot be read ({type(error).__name__}); remove this checkpoint") from None
 

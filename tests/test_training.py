@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, call, finish, torchrun
+from conftest import ROOT, call, finish, torchrun, wait_for
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train_mlm
 import train_triplet
+from benchmarks.chaos import last_step
 from lyricbert.checkpoint import step_of
 from lyricbert.errors import UserError
 from lyricbert.metrics import read_metrics
@@ -163,7 +164,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(undisturbed, tmp_path, stor
     run = tmp_path / "run"
     arguments = mlm_arguments(store_dir, model_dir, run, "--max-steps", STEPS)
     process = torchrun(2, "train_mlm.py", *arguments)
-    wait_for_step(run, 20, process)
+    wait_for(lambda: last_step(run) >= 20, process)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
     assert "stopped by" in errors
@@ -181,18 +182,10 @@ def test_a_signal_ends_a_single_process_with_status_0(tmp_path, store_dir, model
     arguments = mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-steps", 100_000)
     command = [sys.executable, ROOT / "train_mlm.py", *arguments]
     process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
-    wait_for_step(tmp_path / "run", 3, process)
+    wait_for(lambda: last_step(tmp_path / "run") >= 3, process)
     process.send_signal(number)
     assert f"stopped by {number.name}" in finish(process)
     assert len(list((tmp_path / "run/checkpoints").iterdir())) >= 1
-
-
-def wait_for_step(run: Path, step: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while max(curve(run), default=0) < step:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_finished_run_stays_finished(alone, store_dir, model_dir, capfd):
