@@ -10,12 +10,12 @@ import sys
 from dataclasses import dataclass
 
 from lyricbert.config import parse
-from lyricbert.distributed import start_world
 from lyricbert.errors import run_command
-from lyricbert.mlm_task import MaskedLMConfig, MaskedLMTask
-from lyricbert.models import load_masked_lm
-from lyricbert.run import RunConfig, check_run_directory, train_run
-from lyricbert.store import open_store
+from lyricbert.models.masked_lm import load_masked_lm
+from lyricbert.runtime.distributed import start_world
+from lyricbert.songs.store import open_store
+from lyricbert.tasks.mlm import MaskedLMConfig, MaskedLMTask
+from lyricbert.training.run import RunConfig, check_run_directory, train_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ import sys
 from dataclasses import dataclass
 
 from lyricbert.config import parse
-from lyricbert.distributed import start_world
 from lyricbert.errors import run_command
-from lyricbert.run import RunConfig, check_run_directory, train_run
-from lyricbert.store import open_store
-from lyricbert.triplet_task import TripletConfig, TripletTask
+from lyricbert.runtime.distributed import start_world
+from lyricbert.songs.store import open_store
+from lyricbert.tasks.triplet import TripletConfig, TripletTask
+from lyricbert.training.run import RunConfig, check_run_directory, train_run
 
 
 @dataclass(frozen=True, kw_only=True)

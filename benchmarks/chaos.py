@@ -24,8 +24,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lyricbert.checkpoint import checkpoints
-from lyricbert.metrics import read_metrics
+from lyricbert.training.checkpoint import checkpoints
+from lyricbert.training.metrics import read_metrics
 
 PATIENCE = 120.0  # seconds without a step
 

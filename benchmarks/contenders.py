@@ -17,13 +17,13 @@ from transformers import (
     TrainingArguments,
 )
 
-from lyricbert.distributed import World, start_world
-from lyricbert.examples import line_examples
-from lyricbert.loop import Hook, StepResult
-from lyricbert.loop import Trainer as Loop
-from lyricbert.mlm_task import MaskedLMConfig, MaskedLMTask
-from lyricbert.models import load_masked_lm
-from lyricbert.store import TRAIN, TokenStore
+from lyricbert.batches.examples import line_examples
+from lyricbert.models.masked_lm import load_masked_lm
+from lyricbert.runtime.distributed import World, start_world
+from lyricbert.songs.store import TRAIN, TokenStore
+from lyricbert.tasks.mlm import MaskedLMConfig, MaskedLMTask
+from lyricbert.training.loop import Hook, StepResult
+from lyricbert.training.loop import Trainer as Loop
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.contenders import CONTENDERS, Clock, Setting, peak_gib
 from benchmarks.flops import flops_per_token, matmul_rate
-from lyricbert.examples import line_examples
-from lyricbert.masking import EVAL_MASK_RATE
-from lyricbert.store import TRAIN, open_store
+from lyricbert.batches.examples import line_examples
+from lyricbert.batches.masking import EVAL_MASK_RATE
+from lyricbert.songs.store import TRAIN, open_store
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP] of a line are never masked
 PRECISIONS = {name: "fp32" if name == "lightning" else "bf16" for name in CONTENDERS}

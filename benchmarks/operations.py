@@ -21,9 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.contenders import Setting, make_loop
 from benchmarks.mlm_throughput import prepare
-from lyricbert.distributed import start_world
-from lyricbert.loop import Hook, StepResult, Trainer
-from lyricbert.store import open_store
+from lyricbert.runtime.distributed import start_world
+from lyricbert.songs.store import open_store
+from lyricbert.training.loop import Hook, StepResult, Trainer
 
 GROUPS = {
     "matrix products of encoder and head": ("mm", "addmm"),

@@ -20,10 +20,10 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lyricbert.examples import line_examples
-from lyricbert.packing import PackedSampler
-from lyricbert.sampler import LengthBucketSampler, Sampler
-from lyricbert.store import FORMAT_VERSION, TRAIN, open_store
+from lyricbert.batches.examples import line_examples
+from lyricbert.batches.packing import PackedSampler
+from lyricbert.batches.sampler import LengthBucketSampler, Sampler
+from lyricbert.songs.store import FORMAT_VERSION, TRAIN, open_store
 
 LINES_OF_SECTION, SECTIONS_OF_SONG = 4, 5
 TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES = 2048, 4

@@ -24,13 +24,13 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.contenders import Clock, ClockHook
 from benchmarks.mlm_throughput import machine, prepare
-from lyricbert.distributed import World, start_world
-from lyricbert.examples import line_examples
-from lyricbert.loop import Trainer
-from lyricbert.mlm_task import MaskedLMConfig, MaskedLMTask
-from lyricbert.models import load_masked_lm
-from lyricbert.sampler import LengthBucketSampler
-from lyricbert.store import TRAIN, open_store
+from lyricbert.batches.examples import line_examples
+from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.models.masked_lm import load_masked_lm
+from lyricbert.runtime.distributed import World, start_world
+from lyricbert.songs.store import TRAIN, open_store
+from lyricbert.tasks.mlm import MaskedLMConfig, MaskedLMTask
+from lyricbert.training.loop import Trainer
 
 TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES = 1024, 4
 BYTES = {"float": 4, "c10::BFloat16": 2, "long int": 8, "double": 8}

@@ -24,10 +24,10 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import train_mlm
-from lyricbert import run as run_module
-from lyricbert.loop import Hook, StepResult, Trainer
-from lyricbert.store import open_store
-from lyricbert.tokenizer import load_tokenizer
+from lyricbert.songs.store import open_store
+from lyricbert.songs.tokenizer import load_tokenizer
+from lyricbert.training import run as run_module
+from lyricbert.training.loop import Hook, StepResult, Trainer
 
 EVERY = 20  # steps between two notes
 

@@ -20,13 +20,13 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.contenders import Clock, ClockHook, Setting, hugging_face_trainer, make_loop
 from benchmarks.mlm_throughput import machine, prepare
-from lyricbert.distributed import World, start_world
-from lyricbert.evaluate import MaskedLMEvaluator, sample_examples
-from lyricbert.examples import line_examples
-from lyricbert.loop import Hook, StepResult, Trainer
-from lyricbert.models import MaskedLM
-from lyricbert.store import TRAIN, VALIDATION, TokenStore, open_store
-from lyricbert.tokenizer import load_tokenizer, vocabulary
+from lyricbert.batches.examples import line_examples
+from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
+from lyricbert.models.masked_lm import MaskedLM
+from lyricbert.runtime.distributed import World, start_world
+from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore, open_store
+from lyricbert.songs.tokenizer import load_tokenizer, vocabulary
+from lyricbert.training.loop import Hook, StepResult, Trainer
 
 HELD_OUT = 3000
 CONTENDERS = ("trainer", "lyricbert")

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from lyricbert.bootstrap import FEWEST_SONGS, RESAMPLES, Paired, paired_difference, sum_by_song
+from lyricbert.batches.examples import unit_examples
 from lyricbert.config import option, parse, to_json
-from lyricbert.distributed import World, start_world
 from lyricbert.errors import UserError, run_command
-from lyricbert.evaluate import MaskedLMEvaluator, sample_examples
-from lyricbert.examples import unit_examples
+from lyricbert.evaluation.bootstrap import FEWEST_SONGS, RESAMPLES, Paired, paired_difference, sum_by_song
+from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.files import new_directory, write_json
-from lyricbert.loop import Trainer
-from lyricbert.models import MaskedLM, load_masked_lm, load_tokenizer_for
-from lyricbert.store import TokenStore, open_store
-from lyricbert.tokenizer import vocabulary
-from lyricbert.triplet_task import TripletConfig, TripletTask
+from lyricbert.models.masked_lm import MaskedLM, load_masked_lm, load_tokenizer_for
+from lyricbert.runtime.distributed import World, start_world
+from lyricbert.songs.store import TokenStore, open_store
+from lyricbert.songs.tokenizer import vocabulary
+from lyricbert.tasks.triplet import TripletConfig, TripletTask
+from lyricbert.training.loop import Trainer
 
 FIGURES = {
     # name: (what it is, whether lower is better)

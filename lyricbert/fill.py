@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from lyricbert.batching import to_device
+from lyricbert.batches.batching import to_device
 from lyricbert.config import option, parse
 from lyricbert.errors import UserError, run_command
-from lyricbert.evaluate import evaluating, gold_ranks
-from lyricbert.models import MaskedLM, load_masked_lm
-from lyricbert.tokenizer import load_tokenizer
+from lyricbert.evaluation.evaluate import evaluating, gold_ranks
+from lyricbert.models.masked_lm import MaskedLM, load_masked_lm
+from lyricbert.songs.tokenizer import load_tokenizer
 
 _COLUMN = 34
 _EACH_TOP = 3

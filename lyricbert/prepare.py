@@ -19,12 +19,12 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
 from lyricbert.config import option, parse
-from lyricbert.corpus import Song, list_files, read_songs
 from lyricbert.errors import UserError, run_command
 from lyricbert.files import new_directory, sha256_of
 from lyricbert.hashing import derive_key, hash64
-from lyricbert.store import TRAIN, VALIDATION, write_arrays
-from lyricbert.tokenizer import fingerprint, load_tokenizer
+from lyricbert.songs.formats import Song, list_files, read_songs
+from lyricbert.songs.store import TRAIN, VALIDATION, write_arrays
+from lyricbert.songs.tokenizer import fingerprint, load_tokenizer
 
 _SONGS_AT_ONCE = 256
 _CHARACTERS_A_TOKEN = 100

@@ -18,8 +18,8 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 from lyricbert import prepare
-from lyricbert.distributed import World
-from lyricbert.store import open_store
+from lyricbert.runtime.distributed import World
+from lyricbert.songs.store import open_store
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import train_mlm
 from lyricbert.errors import run_command
-from lyricbert.hooks import EvalHook
-from lyricbert.loop import Trainer
+from lyricbert.training.hooks import EvalHook
+from lyricbert.training.loop import Trainer
 
 fault, rank, first, last = sys.argv[1], *map(int, sys.argv[2:5])
 sys.argv[1:] = sys.argv[5:]

@@ -15,7 +15,7 @@ import train_mlm
 import train_triplet
 from lyricbert import compare, fill, prepare
 from lyricbert.errors import run_command
-from lyricbert.store import ARRAYS, open_store
+from lyricbert.songs.store import ARRAYS, open_store
 
 COMMANDS = {"prepare": prepare, "mlm": train_mlm, "triplet": train_triplet, "fill": fill, "compare": compare}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lyricbert.corpus import Song, list_files, read_songs
+from lyricbert.songs.formats import Song, list_files, read_songs
 
 SONGS = Path(__file__).parent.parent / "lyricbert" / "demo" / "songs"
 HEADER = re.compile(r"^\[[A-Z][A-Za-z0-9 -]*\]$")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import children, finish, torchrun, wait_for
 
-from lyricbert.metrics import read_metrics
+from lyricbert.training.metrics import read_metrics
 
 SMALL = ("--tokens-per-batch", 128, "--log-every", 1, "--max-steps", 12, "--checkpoint-every", 4)
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from slurm_cluster import why_not
 
-from lyricbert.metrics import read_metrics
+from lyricbert.training.metrics import read_metrics
 
 stand_ins = pytest.mark.skipif(why_not() is None, reason="test_slurm.py does it on a real cluster")
 

@@ -16,7 +16,7 @@ import train_triplet
 from lyricbert import compare, fill, prepare
 from lyricbert.errors import UserError
 from lyricbert.files import sha256_of, write_json
-from lyricbert.store import ARRAYS, open_store
+from lyricbert.songs.store import ARRAYS, open_store
 
 CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "state.json")
 MODEL_FILES = ("model.safetensors", "pytorch_model.bin", "config.json", "tokenizer.json", "tokenizer_config.json")

@@ -5,10 +5,10 @@ import pytest
 from conftest import call, make_songs
 
 from lyricbert import prepare
+from lyricbert.batches.examples import line_examples, section_examples
 from lyricbert.errors import UserError
-from lyricbert.examples import line_examples, section_examples
 from lyricbert.prepare import line_key
-from lyricbert.store import TRAIN, VALIDATION, open_store
+from lyricbert.songs.store import TRAIN, VALIDATION, open_store
 
 
 def lines_of(store, split: int) -> list[tuple[int, ...]]:

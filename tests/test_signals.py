@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, children, finish, torchrun, wait_for
 
 from benchmarks.chaos import last_step
-from lyricbert.checkpoint import checkpoints, step_of, verify
+from lyricbert.training.checkpoint import checkpoints, step_of, verify
 
 SMALL = ("--tokens-per-batch", 128, "--log-every", 1, "--max-steps", 120, "--eval-every", 40)
 

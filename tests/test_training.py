@@ -17,9 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import train_mlm
 import train_triplet
 from benchmarks.chaos import last_step
-from lyricbert.checkpoint import step_of
 from lyricbert.errors import UserError
-from lyricbert.metrics import read_metrics
+from lyricbert.training.checkpoint import step_of
+from lyricbert.training.metrics import read_metrics
 
 STEPS = 300
 SETTINGS = (

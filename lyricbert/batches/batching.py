@@ -1,0 +1,122 @@
+"""Batches of examples in rows, with attention masks over padding, made ahead of the step that needs them."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from lyricbert.batches.examples import Examples
+from lyricbert.songs.tokenizer import Vocabulary
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """R rows of W tokens, with up to S examples in a row, one after the other, and padding at its end.
+
+    `input_ids`: int64 [R, W]. `attention_mask`: int64 [R, W], n on the tokens of a row's n-th example (from 1), 0 on
+    padding. `position_ids`: int64 [R, W], from 0 in each example. `example_ids`: int64 [R, S], the same for an example
+    in every epoch. `lines`: how many lines of lyrics it holds. `real_tokens`: tokens not padding.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    position_ids: torch.Tensor
+    example_ids: torch.Tensor
+    lines: int
+    real_tokens: int
+
+    @property
+    def needed_mask(self) -> torch.Tensor | None:
+        """The attention mask; None where each row is one whole example, so that every token sees its whole row."""
+        whole = self.example_ids.shape[1] == 1 and self.real_tokens == self.input_ids.numel()
+        return None if whole else self.attention_mask
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What a rank trains on at once: the arguments of the task's module, and how many terms its loss sums.
+
+    `examples`: int64 [E], what a store calls the examples in it, the numbers of their first lines.
+    """
+
+    inputs: tuple[torch.Tensor | None, ...]
+    examples: np.ndarray
+    terms: int
+    lines: int
+    real_tokens: int
+    padded_tokens: int
+
+
+def to_device(tensors: tuple[torch.Tensor | None, ...], device: torch.device) -> tuple[torch.Tensor | None, ...]:
+    """The tensors on `device`. Pinned ones are copied while the GPU works."""
+    return tuple(tensor if tensor is None else tensor.to(device, non_blocking=True) for tensor in tensors)
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers `starts[i] ... starts[i] + counts[i] - 1` of every i, one after the other: int64 [sum of counts]."""
+    before = np.cumsum(counts) - counts
+    return np.arange(counts.sum()) + np.repeat(starts - before, counts)
+
+
+def make_batch(
+    examples: Examples, indices: np.ndarray, vocabulary: Vocabulary, shape: tuple[int, int] | None = None
+) -> Batch:
+    """Lay the examples at `indices` out in rows, without a loop over examples, lines or rows.
+
+    `indices`: int64 [R, S], the examples of each row one after the other, -1 where a row has fewer. `shape`: (rows,
+    width) if there should be more than the examples need.
+    """
+    filled = indices >= 0
+    chosen = examples.take(indices[filled])
+    lengths = np.zeros(indices.shape, np.int64)
+    lengths[filled] = chosen.lengths
+    ends = lengths.cumsum(axis=1)
+    rows, width = shape or (len(indices), int(ends[:, -1].max()))
+    starts = (np.arange(len(indices))[:, None] * width + ends - lengths)[filled]
+    number = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)[filled]
+    example_ids = np.zeros((rows, indices.shape[1]), np.int64)
+    example_ids[: len(indices)][filled] = chosen.first_line
+
+    input_ids = np.full(rows * width, vocabulary.pad, np.int64)
+    attention_mask, position_ids = np.zeros_like(input_ids), np.zeros_like(input_ids)
+    tokens = ranges(starts, chosen.lengths)
+    attention_mask[tokens] = np.repeat(number, chosen.lengths)
+    position_ids[tokens] = ranges(np.zeros_like(starts), chosen.lengths)
+    _write_tokens(input_ids, starts, chosen, vocabulary)
+    flat = (input_ids, attention_mask, position_ids)
+    return Batch(
+        *(torch.from_numpy(array.reshape(rows, width)) for array in flat),
+        example_ids=torch.from_numpy(example_ids),
+        lines=int(chosen.line_count.sum()),
+        real_tokens=len(tokens),
+    )
+
+
+def _write_tokens(input_ids: np.ndarray, starts: np.ndarray, examples: Examples, vocabulary: Vocabulary) -> None:
+    """Write each example into the flat `input_ids` from its place in `starts`: int64 [E]."""
+    offsets = examples.store.line_offsets
+    input_ids[starts] = vocabulary.cls
+    line = ranges(examples.first_line, examples.line_count)
+    token_start = offsets[line]
+    line_length = offsets[line + 1] - token_start
+    # A line begins after the [CLS] of its example and, for each earlier line there, its tokens and a [SEP].
+    taken = line_length + 1
+    before = np.cumsum(taken) - taken
+    first_of_example = np.cumsum(examples.line_count) - examples.line_count
+    line_start = before + np.repeat(starts + 1 - before[first_of_example], examples.line_count)
+    input_ids[ranges(line_start, line_length)] = examples.store.tokens[ranges(token_start, line_length)]
+    input_ids[line_start + line_length] = vocabulary.sep
+
+
+def prefetch(items: Iterator[T]) -> Iterator[T]:
+    """The items of an iterator, the next one made in a thread while the caller uses the last."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        coming = executor.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = executor.submit(next, items, None)
+            yield item

@@ -1,0 +1,91 @@
+"""Packed rows: several examples one after the other in a row of fixed width, so that every micro-batch has one shape.
+
+Which lengths share a row is found once, from the number of examples of each length alone, as Krell et al. do
+("Efficient Sequence Packing without Cross-contamination", 2021): the longest first, each into the open rows that it
+fills best. Which examples these are is another matter, and drawn anew for each epoch.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+
+from lyricbert.batches.sampler import LengthOrder, Sampler, check_budget
+from lyricbert.errors import UserError
+from lyricbert.hashing import derive_key, permute
+
+
+class PackedSampler(Sampler):
+    """Micro-batches of `tokens_per_batch // width` rows of `width` tokens. In every epoch each example is in one row.
+
+    `lengths`: integers [E], tokens of each example. The last rows of a micro-batch may be empty, as evenly as can be.
+    Raises `UserError` if an example or a row is over the budget or there are too few rows for a step.
+    """
+
+    def __init__(self, lengths: np.ndarray, width: int, tokens_per_batch: int, global_micro_batches: int, seed: int):
+        check_budget(lengths, tokens_per_batch, global_micro_batches)
+        if width > tokens_per_batch:
+            raise UserError(f"--tokens-per-batch {tokens_per_batch}: a packed row alone needs {width}; raise it")
+        self.rows_per_batch = tokens_per_batch // width
+        self._order = LengthOrder(lengths, seed)
+        kinds = pack(self._order.counts, width)
+        self._kind_ends = np.cumsum([count for count, _ in kinds])
+        self._first_places = self._places_of(kinds)
+        self.rows = int(self._kind_ends[-1])
+        batches = -(-self.rows // self.rows_per_batch)
+        batches += -batches % global_micro_batches
+        if batches > self.rows:
+            raise UserError(
+                f"{self.rows} packed rows are too few for {global_micro_batches} micro-batches a step;"
+                " lower --global-micro-batches or add songs"
+            )
+        super().__init__(batches, global_micro_batches, seed)
+
+    def largest(self) -> np.ndarray:
+        return self._batch(0, 0)  # all have one shape
+
+    def _batch(self, epoch: int, number: int) -> np.ndarray:
+        batches = self.steps_per_epoch * self.global_micro_batches
+        begin, end = (n * self.rows // batches for n in (number, number + 1))
+        row = permute(derive_key("rows", self._seed, epoch), self.rows, np.arange(begin, end))
+        kind = np.searchsorted(self._kind_ends, row, side="right")
+        place = self._first_places[kind]
+        filled = place >= 0
+        # The n-th row of a kind holds the n-th of the examples that are set aside for each of its places.
+        nth = row - (self._kind_ends - np.diff(self._kind_ends, prepend=0))[kind]
+        examples = np.full(place.shape, -1)
+        examples[filled] = self._order.at(epoch, (place + nth[:, None])[filled])
+        return examples
+
+    def _places_of(self, kinds: list[tuple[int, list[int]]]) -> np.ndarray:
+        """int64 [kinds, S]: where in the order the examples for each place of a kind of row begin, -1 if there is none.
+
+        S is the most examples that a row has.
+        """
+        free = {length: self._order.start_of(length) for length in np.flatnonzero(self._order.counts).tolist()}
+        result = np.full((len(kinds), max(len(lengths) for _, lengths in kinds)), -1)
+        for kind, (count, lengths) in enumerate(kinds):
+            for place, length in enumerate(lengths):
+                result[kind, place] = free[length]
+                free[length] += count
+        return result
+
+
+def pack(counts: np.ndarray, width: int) -> list[tuple[int, list[int]]]:
+    """Kinds of rows, as (how many rows, the lengths of the examples in each), that hold every example once.
+
+    `counts`: int64 [longest + 1], how many examples there are of each length. `width`: tokens in a row.
+    """
+    open_rows: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)  # by the room that is left
+    for length in np.flatnonzero(counts)[::-1].tolist():
+        left = int(counts[length])
+        while left:
+            room = min((room for room, kinds in open_rows.items() if kinds and room >= length), default=width)
+            count, lengths = open_rows[room].pop() if room < width else (left, [])
+            # As many of this length as fit into each row, and what is then left over into one row more.
+            each = min(room // length, left)
+            rows = min(count, left // each)
+            open_rows[room - each * length].append((rows, lengths + [length] * each))
+            if rows < count and room < width:
+                open_rows[room].append((count - rows, lengths))
+            left -= rows * each
+    return [kind for kinds in open_rows.values() for kind in kinds]

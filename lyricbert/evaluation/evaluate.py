@@ -1,0 +1,183 @@
+"""MLM evaluation with fixed masks, fill-in ranks of fixed words, and triplet evaluation with fixed triplets.
+
+Every rank evaluates its share of the batches, and the ranks' results are added up.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lyricbert.batches.batching import Batch, make_batch, to_device
+from lyricbert.batches.examples import Examples
+from lyricbert.batches.masking import (
+    EVAL_MASK_RATE,
+    IGNORE,
+    MaskingTables,
+    evaluation_key,
+    mask_tokens,
+    target_positions,
+)
+from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.batches.triplets import Triplets
+from lyricbert.hashing import derive_key, hash64, top_bits
+from lyricbert.models.masked_lm import MaskedLM, SentenceEncoder
+from lyricbert.models.triplet_loss import hinge, triplet_distances
+from lyricbert.runtime.distributed import World
+from lyricbert.runtime.precision import autocast
+from lyricbert.songs.tokenizer import Vocabulary
+
+# Fixed, so that an evaluation does not depend on how a model was trained.
+_TOKENS_PER_BATCH = 8192
+
+Masker = Callable[[Batch], tuple[torch.Tensor, torch.Tensor]]
+
+
+class MaskedLMEvaluator:
+    """Evaluates masked language models on the same examples under the same masks."""
+
+    def __init__(self, examples: Examples, vocabulary: Vocabulary, world: World, precision: str):
+        self._examples = examples
+        self._vocabulary = vocabulary
+        self._world = world
+        self._precision = precision
+        self._tables = MaskingTables.of(vocabulary)
+        self._starts_word = torch.from_numpy(vocabulary.starts_word)
+        self._continues_word = torch.from_numpy(vocabulary.continues_word)
+
+    def losses(self, model: MaskedLM) -> np.ndarray:
+        """float64 [E, 3]: each example's summed cross-entropy, masked positions, and correct predictions."""
+
+        def measure(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
+            loss = F.cross_entropy(logits, gold, reduction="none")
+            return torch.stack([loss, torch.ones_like(loss), (logits.argmax(dim=1) == gold).float()], dim=1)
+
+        return self._score(model, self._mask, measure, columns=3)
+
+    def ranks(self, model: MaskedLM) -> np.ndarray:
+        """float64 [E]: the rank (from 1) of one masked whole word of each example, 0 if it has none to mask."""
+
+        def measure(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
+            return gold_ranks(logits, gold).double()[:, None]
+
+        return self._score(model, self.mask_one_word, measure, columns=1)[:, 0]
+
+    def _mask(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        return mask_tokens(batch, self._tables, EVAL_MASK_RATE, evaluation_key())
+
+    def mask_one_word(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mask one word that is a token of its own in each example, chosen by hash. (inputs, targets) as usual."""
+        ids = batch.input_ids
+        next_ids = F.pad(ids[:, 1:], (0, 1), value=self._vocabulary.pad)
+        candidate = self._starts_word[ids] & ~self._continues_word[next_ids] & (batch.attention_mask == 1)
+        row_key = hash64(derive_key("gold word"), batch.example_ids)
+        score = top_bits(hash64(row_key, torch.arange(ids.shape[1])), 62).masked_fill(~candidate, 1 << 62)
+        chosen = candidate & (score == score.amin(dim=1, keepdim=True))
+        return torch.where(chosen, self._vocabulary.mask, ids), torch.where(chosen, ids, IGNORE)
+
+    @torch.no_grad()
+    def _score(
+        self, model: MaskedLM, mask: Masker, measure: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], columns: int
+    ) -> np.ndarray:
+        """Sum what `measure` (logits float32 [P, V], gold int64 [P] -> [P, columns]) gives over each example."""
+        result = torch.zeros(len(self._examples), columns, dtype=torch.float64)
+        with evaluating(model):
+            for indices in _batches(self._examples, self._world):
+                _, row, logits, gold = self._predict(model, mask, indices)
+                measured = measure(logits, gold).double().cpu()
+                result.index_add_(0, torch.from_numpy(indices)[row], measured)
+        return self._world.sum(result).numpy()
+
+    @torch.no_grad()
+    def predictions(self, model: MaskedLM, indices: np.ndarray, top: int) -> list[tuple[list[int], int, list[int]]]:
+        """(input ids, original id, the `top` predicted ids, best first) of one masked word of each example.
+
+        An example without a word to mask is left out.
+        """
+        with evaluating(model):
+            inputs, row, logits, gold = self._predict(model, self.mask_one_word, indices)
+        lengths = self._examples.lengths[indices]
+        best = logits.topk(top).indices
+        return [
+            (inputs[r, : lengths[r]].tolist(), gold[n].item(), best[n].tolist()) for n, r in enumerate(row.tolist())
+        ]
+
+    def _predict(
+        self, model: MaskedLM, mask: Masker, indices: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mask the examples `indices` (int64 [R]) and predict. P positions are masked, in order.
+
+        Returns (inputs int64 [R, width], the row of each position int64 [P] on the CPU, logits float32 [P, V], original
+        ids int64 [P]).
+        """
+        batch = make_batch(self._examples, indices[:, None], self._vocabulary)
+        inputs, targets = mask(batch)
+        positions, gold = target_positions(targets)
+        arguments = (inputs, batch.needed_mask, batch.position_ids, positions)
+        with autocast(self._world.device, self._precision):
+            logits = model.masked_logits(*to_device(arguments, self._world.device))
+        return inputs, positions // inputs.shape[1], logits.float(), gold.to(self._world.device)
+
+
+def sample_examples(examples: Examples, most: int) -> Examples:
+    """At most `most` examples, always the same ones, in their own order."""
+    if len(examples) <= most:
+        return examples
+    by_hash = np.argsort(hash64(derive_key("evaluation sample"), examples.first_line.astype(np.int64)), kind="stable")
+    return examples.take(np.sort(by_hash[:most]))
+
+
+def gold_ranks(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
+    """int64 [P]: the place from 1 of each gold id among `logits`, float32 [P, V]; ties count in its favour."""
+    return 1 + (logits > logits.gather(1, gold[:, None])).sum(dim=1)
+
+
+@torch.no_grad()
+def embed(
+    encoder: SentenceEncoder, examples: Examples, vocabulary: Vocabulary, world: World, precision: str
+) -> torch.Tensor:
+    """Embeddings float32 [E, hidden] of all examples, on the CPU, on every rank."""
+    embeddings = torch.zeros(len(examples), encoder.bert.config.hidden_size)
+    with evaluating(encoder):
+        for indices in _batches(examples, world):
+            batch = make_batch(examples, indices[:, None], vocabulary)
+            arguments = (batch.input_ids, batch.attention_mask, batch.position_ids)
+            with autocast(world.device, precision):
+                embeddings[torch.from_numpy(indices)] = encoder(*to_device(arguments, world.device)).float().cpu()
+    return world.sum(embeddings)
+
+
+def triplet_scores(embeddings: torch.Tensor, triplets: Triplets, distance: str, margin: float) -> dict[str, np.ndarray]:
+    """float64 [T] each: `loss` (hinge), `correct` (positive closer than negative), `positive`, `negative`, `active`."""
+    positive, negative = triplet_distances(embeddings[torch.from_numpy(triplets.rows.flatten())], distance)
+    loss = hinge(positive, negative, margin)
+    scores = {
+        "loss": loss,
+        "correct": positive < negative,
+        "positive": positive,
+        "negative": negative,
+        "active": loss > 0,
+    }
+    return {name: score.double().numpy() for name, score in scores.items()}
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode (no dropout) inside the block."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _batches(examples: Examples, world: World) -> Iterator[np.ndarray]:
+    """Example indices of the batches that this rank evaluates."""
+    budget = max(_TOKENS_PER_BATCH, int(examples.lengths.max()))
+    sampler = LengthBucketSampler(examples.lengths, budget, global_micro_batches=1, seed=0)
+    for step in range(world.rank, sampler.steps_per_epoch, world.size):
+        yield from (batch[:, 0] for batch in sampler.micro_batches(step))

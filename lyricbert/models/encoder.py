@@ -1,0 +1,86 @@
+"""The forward pass of a BERT encoder (Devlin et al., "BERT", 2019), over the weights of a transformers `BertModel`.
+
+It is written out here, rather than called, for what training on short lines gains from it: tokens of several examples
+in one row, a last layer that runs where its result is wanted only, and operations chosen by device.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import BertModel
+
+from lyricbert.models.ops import attend, dropout
+
+Layer = Callable[[nn.Module, torch.Tensor, torch.Tensor | None, torch.Size, torch.Tensor | None], torch.Tensor]
+
+
+def layer(
+    module: nn.Module,
+    hidden: torch.Tensor,
+    visible: torch.Tensor | None,
+    shape: torch.Size,
+    positions: torch.Tensor | None,
+) -> torch.Tensor:
+    """One layer, a `BertLayer`, of float32 [rows * width, hidden]; all but the attention at `positions` only, if given.
+
+    `visible`: bool [rows, 1, width, width], which tokens see each other; None where all of a row do. `shape`:
+    (rows, width).
+    """
+    context = _self_attention(module.attention.self, hidden, visible, shape)
+    if positions is not None:
+        context, hidden = context.index_select(0, positions), hidden.index_select(0, positions)
+    hidden = _add_and_normalize(module.attention.output, context, hidden)
+    inner = module.intermediate
+    return _add_and_normalize(module.output, inner.intermediate_act_fn(inner.dense(hidden)), hidden)
+
+
+def encode(
+    bert: BertModel,
+    words: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    position_ids: torch.Tensor,
+    positions: torch.Tensor | None = None,
+    run_layer: Layer = layer,
+) -> torch.Tensor:
+    """The last hidden state: float32 [rows * width, hidden], or [P, hidden] at the P flat `positions` (int64) wanted.
+
+    `words`: word embeddings float32 [rows, width, hidden]. `attention_mask`: int64 [rows, width], n on the tokens of a
+    row's n-th example and 0 on padding; tokens see those of the same number. None where each row is one whole example.
+    `position_ids`: int64 [rows, width], within the example. `run_layer`: `layer` itself, or compiled.
+    """
+    visible = None
+    if attention_mask is not None:
+        visible = attention_mask[:, None, :, None] == attention_mask[:, None, None, :]
+    hidden = _embed(bert, words, position_ids).flatten(0, 1)
+    *before, last = bert.encoder.layer
+    for module in before:
+        hidden = run_layer(module, hidden, visible, position_ids.shape, None)
+    return run_layer(last, hidden, visible, position_ids.shape, positions)
+
+
+def _embed(bert: BertModel, words: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+    embeddings = bert.embeddings
+    kind = embeddings.token_type_embeddings.weight[0]
+    hidden = embeddings.LayerNorm(words + (embeddings.position_embeddings(position_ids) + kind))
+    return dropout(hidden, _rate(embeddings.dropout))
+
+
+def _self_attention(
+    module: nn.Module, hidden: torch.Tensor, visible: torch.Tensor | None, shape: torch.Size
+) -> torch.Tensor:
+    parts = (module.query, module.key, module.value)
+    weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+    heads, size = module.num_attention_heads, module.attention_head_size
+    query, key, value = F.linear(hidden, weight, bias).view(*shape, 3, heads, size).permute(2, 0, 3, 1, 4)
+    context = attend(query, key, value, visible, _rate(module.dropout))
+    return context.transpose(1, 2).reshape(-1, heads * size)
+
+
+def _add_and_normalize(module: nn.Module, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+    return module.LayerNorm(dropout(module.dense(x), _rate(module.dropout)) + residual)
+
+
+def _rate(module: nn.Dropout) -> float:
+    return module.p if module.training else 0.0

@@ -1,0 +1,109 @@
+"""Second-stage masked-language-model pre-training, as a task for the loop."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lyricbert.batches.batching import MicroBatch, make_batch
+from lyricbert.batches.examples import unit_examples
+from lyricbert.batches.masking import IGNORE, MaskingTables, mask_tokens, target_positions, training_key
+from lyricbert.batches.packing import PackedSampler
+from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.config import option
+from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
+from lyricbert.models.masked_lm import MaskedLM, load_tokenizer_for
+from lyricbert.runtime.distributed import World
+from lyricbert.songs.store import TokenStore
+from lyricbert.songs.tokenizer import vocabulary
+from lyricbert.training.loop import Freeze, LoopConfig
+
+LAYOUTS = ("padded", "packed")
+_PACKED_WIDTH = 128
+_TABLE_LINES = 8
+_TABLE_TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedLMConfig(LoopConfig):
+    """masked language model"""
+
+    unit: str = option("what an example is", "line", choices=("line", "section"))
+    mask_rate: float = option("share of the tokens to predict in training (evaluation: 0.15)", 0.15, check="fraction")
+    masking: str = option("new masks every epoch, or the same", "dynamic", choices=("dynamic", "static"))
+    layout: str = option(
+        "rows of one example, padded to like lengths, or packed rows of 128 tokens, all of one shape",
+        "padded",
+        choices=LAYOUTS,
+    )
+    compile: bool = option("compile the layers and the loss with torch.compile", False)
+    head_warmup_steps: int = option("steps that train the MLM head alone, first", 0, check="non-negative")
+    head_warmup_lr: float = option("learning rate of those steps", 1e-3, check="positive")
+    eval_examples: int = option("most held-out examples to evaluate on", 10_000, check="positive")
+
+
+class MaskedLMTask:
+    """A masked language model in training on the lines or sections of a store."""
+
+    best_metric = "eval/loss"
+
+    def __init__(self, model: MaskedLM, config: MaskedLMConfig, model_name: str, store: TokenStore, world: World):
+        """`model_name`: where `model` and its tokenizer come from. Raises `UserError` if store and model misfit."""
+        self.module = model.to(world.device)
+        if config.compile:
+            model.compile_parts()
+        self._config = config
+        self._tokenizer = load_tokenizer_for(model_name, model.bert.config.vocab_size, store)
+        self._vocabulary = vocabulary(self._tokenizer)
+        self._tables = MaskingTables.of(self._vocabulary)
+        self._examples, validation = unit_examples(store, config.unit, model.bert.config.max_position_embeddings)
+        lengths = self._examples.lengths
+        budget = (config.tokens_per_batch, config.global_micro_batches, config.seed)
+        if config.layout == "packed":
+            width = max(_PACKED_WIDTH, int(lengths.max()))
+            self.sampler = PackedSampler(lengths, width, *budget)
+            self._shape = (self.sampler.rows_per_batch, width)
+        else:
+            self.sampler = LengthBucketSampler(lengths, *budget)
+            self._shape = None
+        # Few shapes to make programs for, and memory to use again, at the price of one target in sixteen or so.
+        self._target_multiple = max(1, config.tokens_per_batch // 64)
+        held_out = sample_examples(validation, config.eval_examples)
+        self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, config.resolved_precision(world.device))
+        self._table_rows = np.unique(np.linspace(0, len(held_out) - 1, _TABLE_LINES, dtype=np.int64))
+
+    @property
+    def freeze(self) -> Freeze:
+        """The encoder rests while the head warms up."""
+        parameters = self.module.encoder_parameters()
+        return Freeze(parameters, self._config.head_warmup_steps, self._config.head_warmup_lr)
+
+    def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
+        batch = make_batch(self._examples, indices, self._vocabulary, self._shape)
+        key = training_key(self._config.seed, epoch, self._config.masking)
+        inputs, targets = mask_tokens(batch, self._tables, self._config.mask_rate, key)
+        positions, gold = target_positions(targets, self._target_multiple)
+        return MicroBatch(
+            inputs=(inputs, batch.needed_mask, batch.position_ids, positions, gold),
+            examples=self._examples.first_line[indices[indices >= 0]].astype(np.int64),
+            terms=int((gold != IGNORE).sum()),
+            lines=batch.lines,
+            real_tokens=batch.real_tokens,
+            padded_tokens=inputs.numel(),
+        )
+
+    def evaluate(self) -> dict[str, float]:
+        loss, masked, correct = self._evaluator.losses(self.module).sum(axis=0)
+        return {"eval/loss": loss / masked, "eval/accuracy": correct / masked}
+
+    def table(self) -> str:
+        rows = [f"| line | gold | top {_TABLE_TOP} |", "|---|---|---|"]
+        for ids, gold, top in self._evaluator.predictions(self.module, self._table_rows, _TABLE_TOP):
+            line = self._tokenizer.decode(ids[1:-1])
+            words = self._tokenizer.convert_ids_to_tokens([gold, *top])
+            cells = (line, words[0], ", ".join(words[1:]))
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        return "\n".join(rows)
+
+    def save(self, directory: Path) -> None:
+        self.module.save(directory, self._tokenizer)

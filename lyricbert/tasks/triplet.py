@@ -1,0 +1,113 @@
+"""Downstream triplet-loss training of a sentence encoder, as a task for the loop."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from lyricbert.batches.batching import MicroBatch, make_batch
+from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.batches.triplets import draw_triplets
+from lyricbert.config import option
+from lyricbert.evaluation.evaluate import embed, triplet_scores
+from lyricbert.hashing import derive_key
+from lyricbert.models.masked_lm import POOLINGS, SentenceEncoder, load_sentence_encoder, load_tokenizer_for
+from lyricbert.models.triplet_loss import DISTANCES, LOSSES, count_terms, triplet_loss
+from lyricbert.runtime.distributed import World
+from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
+from lyricbert.songs.tokenizer import vocabulary
+from lyricbert.training.loop import LoopConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TripletConfig(LoopConfig):
+    """triplets"""
+
+    epochs: int = option("length of the run in epochs", 2, check="positive")
+    tokens_per_batch: int = option("most padded tokens in a micro-batch", 1024, check="positive")
+    loss: str = option(
+        "hinge on the given triplets, hinge on the hardest of a batch, or softplus", "triplet", choices=LOSSES
+    )
+    margin: float = option("how much closer the positive should be than the negative", 0.5, check="positive")
+    distance: str = option("between embeddings", "cosine", choices=DISTANCES)
+    pooling: str = option("of a section's tokens to an embedding", "mean", choices=POOLINGS)
+    max_length: int = option("longest section in tokens; longer ones keep their first lines", 128, check="positive")
+    max_songs: int | None = option("most labelled songs to train on (default: all)", None, check="positive")
+
+
+class TripletModel(nn.Module):
+    """A sentence encoder with a triplet loss on top: anchor, positive and negative in one forward pass."""
+
+    def __init__(self, encoder: SentenceEncoder, loss: str, distance: str, margin: float):
+        super().__init__()
+        self.encoder = encoder
+        self._loss = (loss, distance, margin)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        position_ids: torch.Tensor,
+        songs: torch.Tensor,
+    ) -> torch.Tensor:
+        """The summed loss, float32 [], of int64 [3 * T, width] ids, mask and positions and int64 [3 * T] songs."""
+        return triplet_loss(self.encoder(input_ids, attention_mask, position_ids), songs, *self._loss)
+
+
+class TripletTask:
+    """A sentence encoder in training: sections of a song close together, sections of other songs apart."""
+
+    best_metric = "eval/triplet_loss"
+
+    def __init__(self, config: TripletConfig, model_name: str, store: TokenStore, world: World):
+        """Start from the encoder of `model_name`. Raises `UserError` if store and model misfit."""
+        encoder = load_sentence_encoder(model_name, config.pooling)
+        self.module = TripletModel(encoder, config.loss, config.distance, config.margin).to(world.device)
+        self._config, self._world = config, world
+        self._precision = config.resolved_precision(world.device)
+        self._tokenizer = load_tokenizer_for(model_name, encoder.bert.config.vocab_size, store)
+        self._vocabulary = vocabulary(self._tokenizer)
+        longest = min(config.max_length, encoder.bert.config.max_position_embeddings)
+        self.training = draw_triplets(store, TRAIN, derive_key("triplets", config.seed), longest, config.max_songs)
+        self.validation = draw_triplets(store, VALIDATION, derive_key("held-out triplets"), longest)
+        self.sampler = LengthBucketSampler(
+            3 * self.training.lengths(), config.tokens_per_batch, config.global_micro_batches, config.seed
+        )
+
+    def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
+        rows = self.training.rows[:, indices[:, 0]].flatten()
+        batch = make_batch(self.training.sections, rows[:, None], self._vocabulary)
+        songs = torch.from_numpy(self.training.song[rows])
+        return MicroBatch(
+            inputs=(batch.input_ids, batch.attention_mask, batch.position_ids, songs),
+            examples=self.training.sections.first_line[rows],
+            terms=count_terms(songs, self._config.loss),
+            lines=batch.lines,
+            real_tokens=batch.real_tokens,
+            padded_tokens=batch.input_ids.numel(),
+        )
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """The held-out triplets' scores, as `evaluate.triplet_scores` gives them. Called on every rank at once."""
+        embeddings = embed(
+            self.module.encoder, self.validation.sections, self._vocabulary, self._world, self._precision
+        )
+        return triplet_scores(embeddings, self.validation, self._config.distance, self._config.margin)
+
+    def evaluate(self) -> dict[str, float]:
+        scores = self.scores()
+        return {
+            "eval/triplet_loss": scores["loss"].mean(),
+            "eval/triplet_accuracy": scores["correct"].mean(),
+            "eval/positive_distance": scores["positive"].mean(),
+            "eval/negative_distance": scores["negative"].mean(),
+            "eval/active_triplets": scores["active"].mean(),
+        }
+
+    def table(self) -> None:
+        return None
+
+    def save(self, directory: Path) -> None:
+        self.module.encoder.save(directory, self._tokenizer)

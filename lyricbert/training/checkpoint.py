@@ -1,0 +1,163 @@
+"""Atomic, verified checkpoint directories.
+
+    checkpoints/step-00001200/
+        model.safetensors   parameters by name
+        optimizer.pt        the optimizer's and the gradient scaler's state
+        state.json          progress, and what the run was started with
+        manifest.json       SHA-256 of the files above, written last
+
+A checkpoint is made under a temporary name, synced to the disk and renamed: it is whole or it is not there.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lyricbert.errors import UserError
+from lyricbert.files import as_json, sha256_of, told_of, write_json
+from lyricbert.training.loop import Progress, Trainer
+
+_FILES = ("model.safetensors", "optimizer.pt", "state.json")
+
+
+def checkpoint_path(directory: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return directory / f"step-{step:08d}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint, from its name."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def save_checkpoint(directory: Path, trainer: Trainer, identity: dict[str, object]) -> Path:
+    """Write `directory/step-N`. `identity` is what a run must share to go on from it. Raises `UserError`."""
+    final = checkpoint_path(directory, trainer.progress.step)
+    temporary = directory / f".{final.name}.tmp-{os.getpid()}"
+    try:
+        with told_of(final, "earlier checkpoints are whole: free some space, and the same command goes on from them"):
+            _write(temporary, trainer, identity)
+            if final.exists():  # one that did not verify; a verified one would have been resumed from
+                shutil.rmtree(final)
+            temporary.rename(final)
+            _sync(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return final
+
+
+def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> None:
+    temporary.mkdir(parents=True)
+    parameters = {name: parameter.detach().cpu() for name, parameter in trainer.task.module.named_parameters()}
+    save_file(parameters, temporary / "model.safetensors")
+    state = {"optimizer": trainer.optimizer.state_dict(), "scaler": trainer.scaler.state_dict()}
+    with (temporary / "optimizer.pt").open("wb") as file:  # torch's own file tells less when the disk is full
+        torch.save(state, file)
+    write_json(temporary / "state.json", {"progress": vars(trainer.settle()), "identity": identity})
+    for name in _FILES:
+        _sync(temporary / name)
+    write_json(temporary / "manifest.json", {name: sha256_of(temporary / name) for name in _FILES})
+    _sync(temporary / "manifest.json")
+    _sync(temporary)
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """The checkpoints of a run, newest first, whether they verify or not."""
+    return sorted(directory.glob("step-*"), reverse=True)
+
+
+def verify(checkpoint: Path) -> str | None:
+    """None if every file is as it was written, else what is wrong."""
+    try:
+        text = (checkpoint / "manifest.json").read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        if text != as_json(manifest):  # cut where JSON does not show it
+            return "its manifest is damaged"
+        for name in _FILES:
+            if sha256_of(checkpoint / name) != manifest[name]:
+                return f"{name} does not match its checksum"
+    except OSError as error:
+        return f"{Path(error.filename).name} cannot be read"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "its manifest is damaged"
+    return None
+
+
+def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
+    """(the newest checkpoint that verifies or None, a warning for each newer one that does not)."""
+    warnings = []
+    for checkpoint in checkpoints(directory):
+        problem = verify(checkpoint)
+        if problem is None:
+            return checkpoint, warnings
+        warnings.append(f"{checkpoint}: {problem}; it is not used")
+    return None, warnings
+
+
+def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, object]) -> None:
+    """Put the trainer where the checkpoint was. Raises `UserError` if it belongs to another run, or cannot be read."""
+    with _reading(checkpoint / "state.json"):
+        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        progress, saved = Progress(**state["progress"]), dict(state["identity"])
+    for name, value in identity.items():
+        if saved.get(name) != value:
+            raise UserError(
+                f"{checkpoint}: saved with {name} {saved.get(name)}, this run has {value}; give another --out"
+            )
+    _load_parameters(checkpoint / "model.safetensors", trainer.task.module)
+    with _reading(checkpoint / "optimizer.pt"):
+        tensors = torch.load(checkpoint / "optimizer.pt", map_location=trainer.world.device, weights_only=True)
+        trainer.optimizer.load_state_dict(tensors["optimizer"])
+        trainer.scaler.load_state_dict(tensors["scaler"])
+    trainer.load_progress(progress)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """A file that has its checksum but is not what was written: one from elsewhere, or from another version."""
+    try:
+        yield
+    except Exception as error:  # the parsers fail in many ways
+        raise UserError(f"{path}: cannot be read ({type(error).__name__}); remove this checkpoint") from None
+
+
+def _load_parameters(path: Path, module: nn.Module) -> None:
+    parameters = dict(module.named_parameters())
+    with _reading(path):
+        saved = load_file(path)
+    if {name: tensor.shape for name, tensor in saved.items()} != {name: p.shape for name, p in parameters.items()}:
+        raise UserError(f"{path}: its parameters are not those of --model, which was another when this was saved")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(saved[name])
+
+
+def prune(directory: Path, keep_last: int, best_step: int) -> None:
+    """Remove all but the newest `keep_last` checkpoints and that of `best_step`."""
+    for checkpoint in checkpoints(directory)[keep_last:]:
+        if step_of(checkpoint) != best_step:
+            # Renamed first, so that a removal cut short leaves nothing that looks like a checkpoint.
+            doomed = checkpoint.with_name(f".{checkpoint.name}.removed")
+            checkpoint.rename(doomed)
+            shutil.rmtree(doomed)
+
+
+def remove_leftovers(directory: Path, pattern: str) -> None:
+    """Remove what a killed run left half-made or half-removed."""
+    for leftover in directory.glob(pattern):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

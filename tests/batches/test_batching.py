@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from lyricbert.batches.batching import make_batch, prefetch, ranges
+from lyricbert.batches.examples import first_lines, line_examples, section_examples
+from lyricbert.evaluation.evaluate import sample_examples
+from lyricbert.songs.store import TRAIN
+from lyricbert.songs.tokenizer import vocabulary
+
+
+def test_ranges():
+    assert ranges(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
+
+
+@pytest.mark.parametrize("view", [line_examples, section_examples])
+def test_batches_hold_the_tokens_between_special_tokens(store, tokenizer, view):
+    examples = view(store, TRAIN)
+    indices = np.array([3, 0, len(examples) - 1, 7])
+    batch = make_batch(examples, indices[:, None], vocabulary(tokenizer))
+    assert batch.input_ids.shape == (4, examples.lengths[indices].max())
+    for row, index in enumerate(indices):
+        expected = [tokenizer.cls_token_id]
+        first = examples.first_line[index]
+        for line in range(first, first + examples.line_count[index]):
+            expected += [*store.tokens[store.line_offsets[line] : store.line_offsets[line + 1]], tokenizer.sep_token_id]
+        length = len(expected)
+        assert batch.input_ids[row, :length].tolist() == expected
+        assert set(batch.input_ids[row, length:].tolist()) <= {tokenizer.pad_token_id}
+        assert batch.attention_mask[row].tolist() == [1] * length + [0] * (batch.input_ids.shape[1] - length)
+        assert batch.position_ids[row, :length].tolist() == list(range(length))
+    assert batch.real_tokens == batch.attention_mask.sum() == examples.lengths[indices].sum()
+    assert batch.lines == examples.line_count[indices].sum()
+
+
+def test_a_sample_is_always_the_same_and_in_order(store):
+    examples = line_examples(store, TRAIN)
+    sample = sample_examples(examples, 20)
+    assert len(sample) == 20
+    assert np.all(np.diff(sample.first_line) > 0)
+    assert np.array_equal(sample.first_line, sample_examples(examples, 20).first_line)
+    assert set(sample.first_line) < set(sample_examples(examples, 40).first_line)
+    assert sample_examples(examples, len(examples)) is examples
+
+
+def test_first_lines_keep_whole_lines_that_fit(store):
+    sections = section_examples(store, TRAIN)
+    cut = first_lines(sections, 16)
+    assert np.array_equal(cut.first_line, sections.first_line)
+    offsets = store.line_offsets
+    for first, kept, whole in zip(cut.first_line, cut.line_count, sections.line_count, strict=True):
+        lengths = [1 + offsets[first + n] - offsets[first] + n for n in range(1, whole + 1)]
+        assert kept == max(1, sum(length <= 16 for length in lengths))
+
+
+def test_prefetch_gives_every_item_and_passes_errors_on():
+    assert list(prefetch(iter(range(1, 20)))) == list(range(1, 20))
+
+    def failing():
+        yield 1
+        raise ValueError("from the thread")
+
+    with pytest.raises(ValueError, match="from the thread"):
+        list(prefetch(failing()))

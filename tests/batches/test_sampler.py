@@ -1,0 +1,98 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from lyricbert.batches import sampler as sampler_module
+from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.errors import UserError
+
+
+def sampler_of(count: int, budget: int = 128, multiple: int = 4, seed: int = 0, longest: int = 40):
+    lengths = np.random.default_rng(seed).integers(3, longest, size=count)
+    return lengths, LengthBucketSampler(lengths, budget, multiple, seed)
+
+
+def epoch(sampler: LengthBucketSampler, number: int) -> list[np.ndarray]:
+    steps = range(number * sampler.steps_per_epoch, (number + 1) * sampler.steps_per_epoch)
+    return [batch[:, 0] for step in steps for batch in sampler.micro_batches(step)]
+
+
+@pytest.mark.parametrize("count", [4, 5, 17, 100, 1003])
+@pytest.mark.parametrize("multiple", [1, 2, 4])
+def test_every_example_once_an_epoch(count, multiple):
+    lengths, sampler = sampler_of(count, multiple=multiple)
+    for number in range(3):
+        batches = epoch(sampler, number)
+        assert sorted(np.concatenate(batches)) == list(range(count))
+        assert all(len(batch) * lengths[batch].max() <= 128 for batch in batches)
+
+
+def test_the_same_examples_in_a_step_for_any_number_of_ranks():
+    _, sampler = sampler_of(500)
+    for step in (0, 1, sampler.steps_per_epoch, 2 * sampler.steps_per_epoch + 3):
+        alone = sampler.micro_batches(step)
+        for world_size in (2, 4):
+            shares = [sampler.micro_batches(step, rank, world_size) for rank in range(world_size)]
+            assert {len(share) for share in shares} == {4 // world_size}
+            together = [shares[n % world_size][n // world_size] for n in range(4)]
+            assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_a_step_is_given_by_its_index():
+    _, walked = sampler_of(500)
+    for step in range(2 * walked.steps_per_epoch + 2):
+        reached = walked.micro_batches(step)
+    _, jumped = sampler_of(500)
+    assert all(np.array_equal(a, b) for a, b in zip(reached, jumped.micro_batches(step), strict=True))
+
+
+def test_batches_are_full_of_like_lengths_and_shuffled():
+    lengths, sampler = sampler_of(5000, budget=512)
+    batches = epoch(sampler, 0)
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert lengths.sum() / padded > 0.99
+    assert padded / len(batches) > 0.9 * 512
+    widths = np.array([lengths[batch].max() for batch in batches])
+    # In order of length the correlation of neighbours would be near 1.
+    assert abs(np.corrcoef(widths[:-1], widths[1:])[0, 1]) < 0.3
+
+
+def test_epochs_differ_and_seeds_differ():
+    lengths, sampler = sampler_of(500)
+    first, second = epoch(sampler, 0), epoch(sampler, 1)
+    assert {tuple(sorted(batch)) for batch in first} != {tuple(sorted(batch)) for batch in second}
+    assert [lengths[batch].max() for batch in first] != [lengths[batch].max() for batch in second]
+    _, other = sampler_of(500, seed=0)
+    assert all(np.array_equal(a, b) for a, b in zip(first, epoch(other, 0), strict=True))
+    reseeded = epoch(LengthBucketSampler(lengths, 128, 4, seed=9), 0)
+    assert any(not np.array_equal(a, b) for a, b in zip(first, reseeded, strict=True))
+
+
+def test_the_largest_batch_is_as_large_as_any():
+    lengths, sampler = sampler_of(500)
+    largest = sampler.largest()[:, 0]
+    width = lengths[largest].max()
+    assert all(len(batch) * lengths[batch].max() <= 1.1 * len(largest) * width for batch in epoch(sampler, 0))
+    assert any(set(largest) == set(batch) for batch in epoch(sampler, 0))
+
+
+def test_a_plan_needs_little_more_memory_than_one_number_an_example(monkeypatch):
+    monkeypatch.setattr(sampler_module, "CHUNK", 1 << 16)
+    lengths = np.random.default_rng(0).integers(3, 60, size=3_000_000, dtype=np.int32)
+    tracemalloc.start()
+    sampler = LengthBucketSampler(lengths, 2048, 4, seed=0)
+    for step in (0, 5 * sampler.steps_per_epoch - 1):
+        sampler.micro_batches(step)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * len(lengths)
+
+
+def test_plans_that_cannot_be_kept_are_refused():
+    with pytest.raises(UserError, match="--tokens-per-batch 10"):
+        LengthBucketSampler(np.array([5, 11, 4, 4]), 10, 2, 0)
+    with pytest.raises(UserError, match="too few"):
+        LengthBucketSampler(np.array([5, 6, 4]), 10, 4, 0)
+    with pytest.raises(UserError, match="batches of one"):
+        LengthBucketSampler(np.array([10, 10, 10]), 10, 2, 0)

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from lyricbert.evaluation.bootstrap import paired_difference, sum_by_song
+
+
+def test_equal_models_cannot_be_told_apart():
+    values = np.random.default_rng(0).random(50)
+    paired = paired_difference(values, values, np.ones(50))
+    assert (paired.difference, paired.low, paired.high) == (0, 0, 0)
+    assert paired.verdict(lower_is_better=True) == "cannot tell"
+
+
+def test_verdicts_follow_the_direction():
+    base = np.random.default_rng(0).random(200)
+    lower = paired_difference(base, base - 0.1, np.ones(200))
+    assert lower.verdict(lower_is_better=True) == "helped"
+    assert lower.verdict(lower_is_better=False) == "hurt"
+    assert lower.difference == pytest.approx(-0.1)
+
+
+def test_the_interval_has_the_width_that_theory_gives():
+    source = np.random.default_rng(3)
+    change = source.normal(0.2, 1.0, size=400)
+    paired = paired_difference(np.zeros(400), change, np.ones(400))
+    half = 1.96 * change.std() / np.sqrt(400)
+    assert paired.low == pytest.approx(change.mean() - half, abs=0.01)
+    assert paired.high == pytest.approx(change.mean() + half, abs=0.01)
+
+
+def test_the_interval_covers_the_truth_about_95_times_in_100():
+    source = np.random.default_rng(7)
+    covered = 0
+    for _ in range(100):
+        weight = source.integers(1, 10, size=60).astype(float)
+        change = source.normal(0.3, 1.0, size=60) * weight
+        paired = paired_difference(np.zeros(60), change, weight)
+        covered += paired.low <= 0.3 <= paired.high
+    assert 86 <= covered <= 100
+
+
+def test_no_verdict_from_a_handful_of_songs():
+    few, enough = (paired_difference(np.ones(songs), np.zeros(songs), np.ones(songs)) for songs in (9, 10))
+    assert few.high < 0
+    assert few.verdict(lower_is_better=True) == "cannot tell"
+    assert enough.verdict(lower_is_better=True) == "helped"
+
+
+def test_ratios_weigh_songs_by_their_terms():
+    paired = paired_difference(np.array([2.0, 30.0]), np.array([1.0, 30.0]), np.array([1.0, 10.0]))
+    assert paired.base == pytest.approx(32 / 11)
+    assert paired.difference == pytest.approx(-1 / 11)
+
+
+def test_sum_by_song():
+    assert sum_by_song(np.array([4, 9, 4]), np.array([1.0, 2.0, 3.0])).tolist() == [4.0, 2.0]

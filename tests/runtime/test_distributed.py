@@ -1,0 +1,22 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import torch.distributed as dist
+
+from lyricbert.runtime.distributed import _store_of_this_start
+
+
+def test_a_start_does_not_see_what_dead_processes_left():
+    """As torchrun does with --max-restarts, three starts share one store; in the second, a process died on the way."""
+    shared = dist.HashStore()
+    first = start(shared, 3)
+    first[0].set("address", "of the dead")
+    shared.set("started/1", "a name that nobody waits for")
+    second = start(shared, 3)
+    assert not second[0].check(["address"])
+    second[0].set("address", "of the living")
+    assert [store.get("address") for store in second] == [b"of the living"] * 3
+
+
+def start(shared: dist.Store, size: int) -> list[dist.Store]:
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(lambda rank: _store_of_this_start(shared, rank, size), range(size)))

@@ -1,0 +1,84 @@
+import json
+from collections import Counter
+
+import pytest
+
+from lyricbert.errors import UserError
+from lyricbert.songs.formats import clean, list_files, read_songs
+
+
+def sections_of(path) -> list:
+    return [song.sections for song in read_songs(path, Counter())]
+
+
+def test_blank_lines_and_headers_part_sections():
+    text = "[Verse 1]\nOne line\nTwo  lines\n\n\nThree\n[Chorus: Somebody & All]\nFour [softly] now"
+    assert clean(text, Counter()) == (("One line", "Two lines"), ("Three",), ("Four [softly] now",))
+
+
+def test_what_genius_pages_add_is_removed_and_counted():
+    text = (
+        "12 ContributorsTranslationsEspañolSome Title Lyrics[Verse 1]\nFirst line\n"
+        "See Somebody LiveGet tickets as low as $53You might also like[Chorus]\nSecond line\n\n"
+        "You might also likeThird line\nlast line7Embed"
+    )
+    dropped = Counter()
+    assert clean(text, dropped) == (("First line",), ("Second line",), ("Third line", "last line"))
+    assert dropped["Genius page headers"] == 1
+    assert dropped["Genius 'Embed' footers"] == 1
+    assert dropped["Genius prompts"] == 2
+    assert dropped["section headers"] == 2
+
+
+def test_a_line_like_a_genius_prompt_stays_in_a_lyric():
+    assert clean("You might also like to dance", Counter()) == (("You might also like to dance",),)
+
+
+def test_lines_without_words_are_counted():
+    dropped = Counter()
+    assert clean("***\n...\nwords\n🎵🎵", dropped) == (("words",),)
+    assert dropped["lines without words"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "one\ntwo\n\nthree"),
+        ("a.json", json.dumps({"title": "t", "lyrics": "one\ntwo\n\nthree"})),
+        ("b.json", json.dumps([{"lyrics": "one\ntwo\n\nthree"}])),
+        ("artist.json", json.dumps({"name": "n", "songs": [{"title": "t", "lyrics": "one\ntwo\n\nthree"}]})),
+        ("album.json", json.dumps({"tracks": [{"number": 1, "song": {"lyrics": "one\ntwo\n\nthree"}}]})),
+        ("a.jsonl", json.dumps({"lyrics": "one\ntwo\n\nthree"}) + "\n\n"),
+        ("a.csv", 'title,Lyrics\nt,"one\ntwo\n\nthree"\n'),
+        ("bom.csv", '\ufefflyrics,tag\n"one\ntwo\n\nthree",pop\n'),
+    ],
+)
+def test_every_kind_of_file(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert sections_of(tmp_path / name) == [(("one", "two"), ("three",))]
+
+
+def test_a_folder_stands_for_its_files(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b.txt").write_text("b")
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "cover.png").write_bytes(b"\x89PNG")
+    assert [path.name for path in list_files([tmp_path])] == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("bad.json", b"{", "not JSON"),
+        ("no_field.json", b'{"title": "x"}', "no `lyrics` field"),
+        ("bad.jsonl", b'{"lyrics": "a"}\n{"lyrics"', "line 2 is not JSON"),
+        ("no_field.jsonl", b'{"lyrics": "a"}\n{"text": "b"}\n', "line 2 has no `lyrics` field"),
+        ("no_column.csv", b"title,artist\nx,y\n", "no column named"),
+        ("latin1.txt", "caf\u00e9".encode("latin1"), "not UTF-8"),
+    ],
+)
+def test_bad_files_are_named_with_the_remedy(tmp_path, name, content, complaint):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=complaint) as caught:
+        sections_of(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)

@@ -1,0 +1,70 @@
+import errno
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from conftest import ROOT, call, finish, wait_for
+
+import train_mlm
+from benchmarks.chaos import last_step
+from lyricbert.errors import UserError
+from lyricbert.training import lock
+from lyricbert.training.lock import exclusive
+
+HOLD = "import sys, time; from pathlib import Path; from lyricbert.training.lock import exclusive\n"
+HOLD += "with exclusive(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def test_a_second_run_in_a_directory_is_refused_until_the_first_is_gone(tmp_path):
+    run = tmp_path / "run"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, run], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match=rf"in use by another run \(process {holder.pid} on "), exclusive(run):
+        pass
+    holder.kill()
+    holder.wait()
+    with exclusive(run):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"), exclusive(tmp_path / "file" / "run"):
+        pass
+
+
+def test_two_runs_on_one_out(tmp_path, store_dir, model_dir):
+    run = tmp_path / "run"
+    arguments = ["--data", store_dir, "--model", model_dir, "--out", run, "--log-every", 1, "--max-steps", 100_000]
+    command = [sys.executable, ROOT / "train_mlm.py", *arguments]
+    first = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: last_step(run) >= 3, first)
+    with pytest.raises(UserError, match=rf"in use by another run \(process {first.pid} on "):
+        call(train_mlm.main, *arguments)
+    step = last_step(run)
+    wait_for(lambda: last_step(run) > step, first)  # undisturbed
+    first.send_signal(signal.SIGTERM)
+    assert "run the same command to go on" in finish(first)
+
+
+def test_a_run_on_another_node_is_given_time(tmp_path, monkeypatch, capfd):
+    """A node that died keeps its lock for as long as the file server takes to notice."""
+    monkeypatch.setattr(lock, "_PATIENCE", 0.0)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    (tmp_path / lock.LOCK).write_text("process 1 on another-node\n")
+    threading.Timer(1.0, holder.kill).start()
+    with exclusive(tmp_path):
+        assert holder.wait() == -signal.SIGKILL
+    assert "waiting for process 1 on another-node to let go of it" in capfd.readouterr().err
+
+
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capfd):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    with exclusive(tmp_path):
+        assert "cannot be locked (Function not implemented); use it for one run only" in capfd.readouterr().err
