@@ -11,11 +11,8 @@ from dataclasses import dataclass
 
 from lyricbert.config import parse
 from lyricbert.errors import run_command
-from lyricbert.models.masked_lm import load_masked_lm
-from lyricbert.runtime.distributed import start_world
-from lyricbert.songs.store import open_store
-from lyricbert.tasks.mlm import MaskedLMConfig, MaskedLMTask
-from lyricbert.training.run import RunConfig, check_run_directory, train_run
+from lyricbert.tasks.config import MaskedLMConfig
+from lyricbert.training.config import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +22,13 @@ class Config(MaskedLMConfig, RunConfig):
 
 def main() -> None:
     config = parse(Config, __doc__)
+    # Imported here, so that --help need not wait for torch and transformers.
+    from lyricbert.models.loading import load_masked_lm
+    from lyricbert.runtime.distributed import start_world
+    from lyricbert.songs.store import open_store
+    from lyricbert.tasks.mlm import MaskedLMTask
+    from lyricbert.training.run import check_run_directory, train_run
+
     check_run_directory(config)
     store = open_store(config.data)
     with start_world(config.timeout_minutes) as world:

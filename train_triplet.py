@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 from lyricbert.config import parse
 from lyricbert.errors import run_command
-from lyricbert.runtime.distributed import start_world
-from lyricbert.songs.store import open_store
-from lyricbert.tasks.triplet import TripletConfig, TripletTask
-from lyricbert.training.run import RunConfig, check_run_directory, train_run
+from lyricbert.tasks.config import TripletConfig
+from lyricbert.training.config import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +22,12 @@ class Config(TripletConfig, RunConfig):
 
 def main() -> None:
     config = parse(Config, __doc__)
+    # Imported here, so that --help need not wait for torch and transformers.
+    from lyricbert.runtime.distributed import start_world
+    from lyricbert.songs.store import open_store
+    from lyricbert.tasks.triplet import TripletTask
+    from lyricbert.training.run import check_run_directory, train_run
+
     check_run_directory(config)
     store = open_store(config.data)
     with start_world(config.timeout_minutes) as world:

@@ -18,10 +18,11 @@ from transformers import (
 )
 
 from lyricbert.batches.examples import line_examples
-from lyricbert.models.masked_lm import load_masked_lm
+from lyricbert.models.loading import load_masked_lm
 from lyricbert.runtime.distributed import World, start_world
 from lyricbert.songs.store import TRAIN, TokenStore
-from lyricbert.tasks.mlm import MaskedLMConfig, MaskedLMTask
+from lyricbert.tasks.config import MaskedLMConfig
+from lyricbert.tasks.mlm import MaskedLMTask
 from lyricbert.training.loop import Hook, StepResult
 from lyricbert.training.loop import Trainer as Loop
 

@@ -26,10 +26,11 @@ from benchmarks.contenders import Clock, ClockHook
 from benchmarks.mlm_throughput import machine, prepare
 from lyricbert.batches.examples import line_examples
 from lyricbert.batches.sampler import LengthBucketSampler
-from lyricbert.models.masked_lm import load_masked_lm
+from lyricbert.models.loading import load_masked_lm
 from lyricbert.runtime.distributed import World, start_world
 from lyricbert.songs.store import TRAIN, open_store
-from lyricbert.tasks.mlm import MaskedLMConfig, MaskedLMTask
+from lyricbert.tasks.config import MaskedLMConfig
+from lyricbert.tasks.mlm import MaskedLMTask
 from lyricbert.training.loop import Trainer
 
 TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES = 1024, 4

@@ -17,33 +17,32 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import train_mlm
 from lyricbert.errors import run_command
-from lyricbert.training.hooks import EvalHook
-from lyricbert.training.loop import Trainer
+from lyricbert.training.hooks.evaluate import EvalHook
+from lyricbert.training.step import TrainStep
 
 fault, rank, first, last = sys.argv[1], *map(int, sys.argv[2:5])
 sys.argv[1:] = sys.argv[5:]
-whole, whole_evaluation = Trainer._accumulate, EvalHook._evaluate
+whole, whole_evaluation = TrainStep.accumulate, EvalHook._evaluate
 
 
-def accumulate(self, micro_batches):
-    step = self.progress.step + 1
-    if self.world.rank != rank or not first <= step <= last:
-        return whole(self, micro_batches)
+def accumulate(self, step, micro_batches):
+    if self.world.rank != rank or not first <= step + 1 <= last:
+        return whole(self, step, micro_batches)
     if fault == "die":
         if os.environ["TORCHELASTIC_RESTART_COUNT"] != "0":
-            return whole(self, micro_batches)
+            return whole(self, step, micro_batches)
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "hang":
         os.kill(os.getpid(), signal.SIGSTOP)
     if fault == "slow":
         time.sleep(10)
     if fault != "nan":
-        return whole(self, micro_batches)
-    bert = self.task.module.bert.cls.predictions.transform.dense.bias
+        return whole(self, step, micro_batches)
+    bert = self.module.bert.cls.predictions.transform.dense.bias
     before = bert.detach().clone()
     bert.data.fill_(float("nan"))
     try:
-        return whole(self, micro_batches)
+        return whole(self, step, micro_batches)
     finally:
         bert.data.copy_(before)
 
@@ -54,5 +53,5 @@ def evaluate(self, trainer):
     whole_evaluation(self, trainer)
 
 
-Trainer._accumulate, EvalHook._evaluate = accumulate, evaluate
+TrainStep.accumulate, EvalHook._evaluate = accumulate, evaluate
 run_command(train_mlm.main)

@@ -5,7 +5,7 @@ from conftest import call
 
 import train_mlm
 from lyricbert import compare
-from lyricbert.compare import FIGURES
+from lyricbert.evaluation.report import FIGURES
 
 SMALL = ("--seeds", 2, "--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--max-length", 64, "--lr", 1e-3)
 

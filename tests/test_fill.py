@@ -6,7 +6,7 @@ from conftest import call
 
 from lyricbert import fill
 from lyricbert.errors import UserError
-from lyricbert.models.masked_lm import load_masked_lm
+from lyricbert.models.loading import load_masked_lm
 
 
 @pytest.fixture(scope="module")

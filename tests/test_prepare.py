@@ -7,7 +7,7 @@ from conftest import call, make_songs
 from lyricbert import prepare
 from lyricbert.batches.examples import line_examples, section_examples
 from lyricbert.errors import UserError
-from lyricbert.prepare import line_key
+from lyricbert.songs.duplicates import line_key
 from lyricbert.songs.store import TRAIN, VALIDATION, open_store
 
 

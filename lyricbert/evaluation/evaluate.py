@@ -24,7 +24,8 @@ from lyricbert.batches.masking import (
 from lyricbert.batches.sampler import LengthBucketSampler
 from lyricbert.batches.triplets import Triplets
 from lyricbert.hashing import derive_key, hash64, top_bits
-from lyricbert.models.masked_lm import MaskedLM, SentenceEncoder
+from lyricbert.models.masked_lm import MaskedLM
+from lyricbert.models.sentence_encoder import SentenceEncoder
 from lyricbert.models.triplet_loss import hinge, triplet_distances
 from lyricbert.runtime.distributed import World
 from lyricbert.runtime.precision import autocast

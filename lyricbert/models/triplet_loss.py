@@ -6,9 +6,6 @@ Every loss is summed over its terms; the caller divides by the number of terms i
 import torch
 import torch.nn.functional as F
 
-LOSSES = ("triplet", "batch-hard", "soft-margin")
-DISTANCES = ("cosine", "euclidean")
-
 
 def pairwise_distance(a: torch.Tensor, b: torch.Tensor, distance: str) -> torch.Tensor:
     """Distances float32 [T] of the rows of a and b, float32 [T, hidden]: "cosine" is 1 - cosine, 0 to 2."""

@@ -4,8 +4,12 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-PRECISIONS = ("bf16", "fp16", "fp32")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_precision(name: str | None, device: torch.device) -> str:
+    """The precision asked for, or the best that `device` has."""
+    return name or best_precision(device)
 
 
 def best_precision(device: torch.device) -> str:

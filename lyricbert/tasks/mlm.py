@@ -1,6 +1,5 @@
 """Second-stage masked-language-model pre-training, as a task for the loop."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,36 +9,19 @@ from lyricbert.batches.examples import unit_examples
 from lyricbert.batches.masking import IGNORE, MaskingTables, mask_tokens, target_positions, training_key
 from lyricbert.batches.packing import PackedSampler
 from lyricbert.batches.sampler import LengthBucketSampler
-from lyricbert.config import option
 from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
-from lyricbert.models.masked_lm import MaskedLM, load_tokenizer_for
+from lyricbert.models.loading import load_tokenizer_for
+from lyricbert.models.masked_lm import MaskedLM
 from lyricbert.runtime.distributed import World
+from lyricbert.runtime.precision import resolve_precision
 from lyricbert.songs.store import TokenStore
 from lyricbert.songs.tokenizer import vocabulary
-from lyricbert.training.loop import Freeze, LoopConfig
+from lyricbert.tasks.config import MaskedLMConfig
+from lyricbert.training.task import Freeze
 
-LAYOUTS = ("padded", "packed")
 _PACKED_WIDTH = 128
 _TABLE_LINES = 8
 _TABLE_TOP = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskedLMConfig(LoopConfig):
-    """masked language model"""
-
-    unit: str = option("what an example is", "line", choices=("line", "section"))
-    mask_rate: float = option("share of the tokens to predict in training (evaluation: 0.15)", 0.15, check="fraction")
-    masking: str = option("new masks every epoch, or the same", "dynamic", choices=("dynamic", "static"))
-    layout: str = option(
-        "rows of one example, padded to like lengths, or packed rows of 128 tokens, all of one shape",
-        "padded",
-        choices=LAYOUTS,
-    )
-    compile: bool = option("compile the layers and the loss with torch.compile", False)
-    head_warmup_steps: int = option("steps that train the MLM head alone, first", 0, check="non-negative")
-    head_warmup_lr: float = option("learning rate of those steps", 1e-3, check="positive")
-    eval_examples: int = option("most held-out examples to evaluate on", 10_000, check="positive")
 
 
 class MaskedLMTask:
@@ -69,7 +51,8 @@ class MaskedLMTask:
         # Few shapes to make programs for, and memory to use again, at the price of one target in sixteen or so.
         self._target_multiple = max(1, config.tokens_per_batch // 64)
         held_out = sample_examples(validation, config.eval_examples)
-        self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, config.resolved_precision(world.device))
+        precision = resolve_precision(config.precision, world.device)
+        self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, precision)
         self._table_rows = np.unique(np.linspace(0, len(held_out) - 1, _TABLE_LINES, dtype=np.int64))
 
     @property

@@ -1,6 +1,5 @@
 """Downstream triplet-loss training of a sentence encoder, as a task for the loop."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,31 +9,16 @@ from torch import nn
 from lyricbert.batches.batching import MicroBatch, make_batch
 from lyricbert.batches.sampler import LengthBucketSampler
 from lyricbert.batches.triplets import draw_triplets
-from lyricbert.config import option
 from lyricbert.evaluation.evaluate import embed, triplet_scores
 from lyricbert.hashing import derive_key
-from lyricbert.models.masked_lm import POOLINGS, SentenceEncoder, load_sentence_encoder, load_tokenizer_for
-from lyricbert.models.triplet_loss import DISTANCES, LOSSES, count_terms, triplet_loss
+from lyricbert.models.loading import load_sentence_encoder, load_tokenizer_for
+from lyricbert.models.sentence_encoder import SentenceEncoder
+from lyricbert.models.triplet_loss import count_terms, triplet_loss
 from lyricbert.runtime.distributed import World
+from lyricbert.runtime.precision import resolve_precision
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
 from lyricbert.songs.tokenizer import vocabulary
-from lyricbert.training.loop import LoopConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class TripletConfig(LoopConfig):
-    """triplets"""
-
-    epochs: int = option("length of the run in epochs", 2, check="positive")
-    tokens_per_batch: int = option("most padded tokens in a micro-batch", 1024, check="positive")
-    loss: str = option(
-        "hinge on the given triplets, hinge on the hardest of a batch, or softplus", "triplet", choices=LOSSES
-    )
-    margin: float = option("how much closer the positive should be than the negative", 0.5, check="positive")
-    distance: str = option("between embeddings", "cosine", choices=DISTANCES)
-    pooling: str = option("of a section's tokens to an embedding", "mean", choices=POOLINGS)
-    max_length: int = option("longest section in tokens; longer ones keep their first lines", 128, check="positive")
-    max_songs: int | None = option("most labelled songs to train on (default: all)", None, check="positive")
+from lyricbert.tasks.config import TripletConfig
 
 
 class TripletModel(nn.Module):
@@ -66,7 +50,7 @@ class TripletTask:
         encoder = load_sentence_encoder(model_name, config.pooling)
         self.module = TripletModel(encoder, config.loss, config.distance, config.margin).to(world.device)
         self._config, self._world = config, world
-        self._precision = config.resolved_precision(world.device)
+        self._precision = resolve_precision(config.precision, world.device)
         self._tokenizer = load_tokenizer_for(model_name, encoder.bert.config.vocab_size, store)
         self._vocabulary = vocabulary(self._tokenizer)
         longest = min(config.max_length, encoder.bert.config.max_position_embeddings)

@@ -57,7 +57,7 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
     temporary.mkdir(parents=True)
     parameters = {name: parameter.detach().cpu() for name, parameter in trainer.task.module.named_parameters()}
     save_file(parameters, temporary / "model.safetensors")
-    state = {"optimizer": trainer.optimizer.state_dict(), "scaler": trainer.scaler.state_dict()}
+    state = {"optimizer": trainer.train_step.optimizer.state_dict(), "scaler": trainer.train_step.scaler.state_dict()}
     with (temporary / "optimizer.pt").open("wb") as file:  # torch's own file tells less when the disk is full
         torch.save(state, file)
     write_json(temporary / "state.json", {"progress": vars(trainer.settle()), "identity": identity})
@@ -114,8 +114,8 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
     _load_parameters(checkpoint / "model.safetensors", trainer.task.module)
     with _reading(checkpoint / "optimizer.pt"):
         tensors = torch.load(checkpoint / "optimizer.pt", map_location=trainer.world.device, weights_only=True)
-        trainer.optimizer.load_state_dict(tensors["optimizer"])
-        trainer.scaler.load_state_dict(tensors["scaler"])
+        trainer.train_step.optimizer.load_state_dict(tensors["optimizer"])
+        trainer.train_step.scaler.load_state_dict(tensors["scaler"])
     trainer.load_progress(progress)
 
 

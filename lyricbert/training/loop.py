@@ -1,91 +1,21 @@
-"""The training loop that both trainers share: a hand-written DistributedDataParallel loop.
-
-The loss of a step is the sum over the terms of all its micro-batches on all ranks, divided by their number, so that
-4 ranks x 1 micro-batch, 2 x 2 and 1 x 4 train the same steps (as torchtitan's `train_step` does for valid tokens).
-"""
+"""The hand-written training loop that both trainers share: from step to step, with hooks at each step boundary."""
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
-from torch.distributed import GradBucket
-from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
-from torch.nn.parallel import DistributedDataParallel
 
-from lyricbert.batches.batching import MicroBatch, prefetch, to_device
-from lyricbert.batches.sampler import Sampler
-from lyricbert.config import option
+from lyricbert.batches.batching import MicroBatch, prefetch
 from lyricbert.errors import UserError
-from lyricbert.hashing import derive_key
 from lyricbert.runtime.distributed import World
-from lyricbert.runtime.precision import PRECISIONS, autocast, best_precision
-from lyricbert.training.schedule import DECAYS, learning_rate_factor
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """training"""
-
-    epochs: int = option("length of the run in epochs", 4, check="positive")
-    max_steps: int | None = option("length of the run in steps, instead of --epochs", None, check="positive")
-    max_minutes: float | None = option("length of the run in minutes, instead of --epochs", None, check="positive")
-    lr: float = option("peak learning rate", 5e-5, check="positive")
-    warmup_fraction: float = option("share of the run in which the learning rate rises", 0.06, check="share")
-    decay: str = option("how the learning rate falls to 0 after that", "linear", choices=DECAYS)
-    weight_decay: float = option("AdamW's, not on biases and LayerNorm", 0.01, check="non-negative")
-    clip: float = option("largest norm of the gradient", 1.0, check="positive")
-    tokens_per_batch: int = option("most padded tokens in a micro-batch", 2048, check="positive")
-    global_micro_batches: int = option(
-        "micro-batches in a step, over all processes; a multiple of their number", 4, check="positive"
-    )
-    precision: str | None = option(
-        "of matrix products (default: bf16 where the device has it, else fp32)", None, choices=PRECISIONS
-    )
-    compress_gradients: bool = option("send gradients between processes in bf16, for slow links", False)
-    seed: int = option("seed of order, masks and dropout", 0, check="seed")
-
-    def resolved_precision(self, device: torch.device) -> str:
-        """The precision asked for, or the best that `device` has."""
-        return self.precision or best_precision(device)
-
-
-class Task(Protocol):
-    """What the loop trains: it makes batches, turns them into arguments of its module, evaluates and saves itself.
-
-    `module(*inputs)` is a summed loss, float32 [].
-    """
-
-    module: nn.Module
-    sampler: Sampler
-    best_metric: str
-
-    def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
-        """The batch, on the CPU, of the sampler's examples `indices`: int64 [rows, examples of a row]."""
-
-    def evaluate(self) -> dict[str, float]:
-        """Figures on the held-out examples, by name. Called on every rank at once."""
-
-    def table(self) -> str | None:
-        """A Markdown table of predictions on fixed examples, if the task has one. Called on the first rank."""
-
-    def save(self, directory: Path) -> None:
-        """Write the trained model as a Hugging Face directory."""
-
-
-@dataclass(frozen=True)
-class Freeze:
-    """Parameters that rest during the first `steps` steps, in which the others train at the constant rate `lr`."""
-
-    parameters: Sequence[nn.Parameter] = ()
-    steps: int = 0
-    lr: float = 0.0
+from lyricbert.training.config import LoopConfig
+from lyricbert.training.schedule import learning_rate_factor
+from lyricbert.training.step import TrainStep
+from lyricbert.training.task import Freeze, Task
 
 
 @dataclass(frozen=True)
@@ -142,7 +72,7 @@ class Progress:
 
 
 class Trainer:
-    """A task in training: model, optimizer and progress."""
+    """A task in training: the arithmetic of its steps, and how far the run is."""
 
     def __init__(self, task: Task, config: LoopConfig, world: World, freeze: Freeze | None = None):
         if config.max_steps is not None and config.max_minutes is not None:
@@ -158,13 +88,10 @@ class Trainer:
             raise UserError(
                 f"--head-warmup-steps {self.freeze.steps}: must not be more than the {self.total_steps} steps"
             )
-        self.precision = config.resolved_precision(world.device)
-        self.load_progress(Progress())
+        self.train_step = TrainStep(task.module, config, world)
+        self.progress = Progress()
         self.stop_signal: str | None = None
         self.error: UserError | None = None
-        self.optimizer = _make_optimizer(task.module, config)
-        self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.precision == "fp16")
-        self._model: nn.Module = task.module
         self._started = 0.0
 
     @property
@@ -190,12 +117,12 @@ class Trainer:
         for hook in hooks:
             hook.start(self)
         if self.done < 1:
-            self._prepare_model()
+            self._prepare()
         with closing(prefetch(self._micro_batches())) as batches:
             while self.done < 1 and self.stop_signal is None:
                 started = time.perf_counter()
                 micro_batches = next(batches)
-                result = self._train_step(micro_batches, started, time.perf_counter() - started)
+                result = self._step(micro_batches, started, time.perf_counter() - started)
                 for hook in hooks:
                     hook.step(self, result)
         for hook in hooks:
@@ -203,6 +130,16 @@ class Trainer:
         with self.world.together():
             if self.error is not None:
                 raise self.error
+
+    def load_progress(self, progress: Progress) -> None:
+        """Resume from `progress`."""
+        self.progress = progress
+        self.train_step.skips.copy_(torch.tensor([progress.skipped, progress.skipped_in_row]))
+
+    def settle(self) -> Progress:
+        """The progress, up to date with what the device counts."""
+        self.progress.skipped, self.progress.skipped_in_row = self.train_step.skips.tolist()
+        return self.progress
 
     def _micro_batches(self) -> Iterator[list[MicroBatch]]:
         """This rank's micro-batches of every step from the next one on."""
@@ -218,46 +155,26 @@ class Trainer:
         inputs = tuple(tensor if tensor is None else tensor.pin_memory() for tensor in micro_batch.inputs)
         return replace(micro_batch, inputs=inputs)
 
-    def _prepare_model(self) -> None:
-        """Freeze or thaw, wrap in DDP, and try the largest batch, so that running out of memory happens at once.
-
-        The trial also makes DDP settle its gradient buckets, which it orders anew after its first backward pass; a
-        resumed run would otherwise add up its first gradients in another order than the run that was left alone.
-        """
+    def _prepare(self) -> None:
+        """Freeze or thaw, and try the largest batch."""
         for parameter in self.freeze.parameters:
             parameter.requires_grad_(self.progress.step >= self.freeze.steps)
-        self._model = self.task.module
-        if self.world.size > 1:
-            device_ids = [self.world.device] if self.world.device.type == "cuda" else None
-            self._model = DistributedDataParallel(self._model, device_ids=device_ids, gradient_as_bucket_view=True)
-            if self.config.compress_gradients:
-                self._model.register_comm_hook(None, _compress)
-        self._model.train()
-        largest = self.task.micro_batch(self.task.sampler.largest(), epoch=0)
-        try:
-            with autocast(self.world.device, self.precision):
-                loss_sum = self._model(*to_device(largest.inputs, self.world.device))
-            (loss_sum / largest.terms).backward()
-        except torch.OutOfMemoryError:
-            raise UserError(
-                f"--tokens-per-batch {self.config.tokens_per_batch}: the largest batch does not fit into"
-                " the GPU's memory; lower it"
-            ) from None
-        self.optimizer.zero_grad(set_to_none=True)
+        self.train_step.prepare(self.task.micro_batch(self.task.sampler.largest(), epoch=0))
 
-    def _train_step(self, micro_batches: list[MicroBatch], started: float, wait_seconds: float) -> StepResult:
+    def _step(self, micro_batches: list[MicroBatch], started: float, wait_seconds: float) -> StepResult:
         if self.progress.step == self.freeze.steps > 0:
             self.progress.frozen_seconds = self.progress.seconds
-            self._prepare_model()
-        lr = self._set_learning_rate()
-        loss_sum, terms = self._accumulate(micro_batches)
-        grad_norm = self._update(loss_sum)
+            self._prepare()
+        lr = self._learning_rate()
+        self.train_step.set_learning_rate(lr)
+        loss_sum, terms = self.train_step.accumulate(self.progress.step, micro_batches)
+        grad_norm = self.train_step.update(loss_sum)
         self._advance()
         return StepResult(
             loss_sum=loss_sum,
             terms=terms,
             examples=np.concatenate([batch.examples for batch in micro_batches]),
-            skipped_in_row=self._skips[1].clone(),
+            skipped_in_row=self.train_step.skips[1].clone(),
             lr=lr,
             grad_norm=grad_norm,
             lines=sum(batch.lines for batch in micro_batches),
@@ -267,75 +184,18 @@ class Trainer:
             wait_seconds=wait_seconds,
         )
 
-    def _accumulate(self, micro_batches: list[MicroBatch]) -> tuple[torch.Tensor, int]:
-        """Add up the step's gradients. Returns (this rank's summed loss, the number of terms on all ranks)."""
-        step, world = self.progress.step, self.world
-        terms = int(world.sum(torch.tensor(sum(batch.terms for batch in micro_batches))))
-        loss_sum = torch.zeros((), device=world.device)
-        for number, batch in enumerate(micro_batches):
-            # Dropout depends on the micro-batch's place in the step, not on the rank that it runs on.
-            torch.manual_seed(derive_key("dropout", self.config.seed, step, number * world.size + world.rank))
-            is_last = number == len(micro_batches) - 1
-            with nullcontext() if is_last or world.size == 1 else self._model.no_sync():
-                with autocast(world.device, self.precision):
-                    loss = self._model(*to_device(batch.inputs, world.device))
-                # DDP averages over the ranks; the loss is a mean over the terms of all of them.
-                self.scaler.scale(loss * world.size / terms).backward()
-            loss_sum += loss.detach()
-        return loss_sum, terms
-
-    def _update(self, loss_sum: torch.Tensor) -> torch.Tensor:
-        """Clip the gradients and step the optimizer, or skip the step where they are not finite, on all ranks at once.
-
-        Returns the norm before clipping: float32 [].
-        """
-        gradients = [p.grad for p in self.task.module.parameters() if p.grad is not None]
-        grad_norm = nn.utils.get_total_norm(gradients) / self.scaler.get_scale()
-        # Fused AdamW divides the gradients by this as it reads them, which saves a pass over all of them.
-        self.optimizer.grad_scale = (grad_norm / self.config.clip).clamp(min=1.0)
-        bad = self._is_bad(loss_sum, grad_norm)
-        self._skips[0] += bad
-        self._skips[1] = (self._skips[1] + 1) * bad
-        if not self.scaler.is_enabled():
-            self.optimizer.found_inf = bad.float()  # fused AdamW then does nothing, without waiting for the GPU
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        return grad_norm
-
-    def _is_bad(self, loss_sum: torch.Tensor, grad_norm: torch.Tensor) -> torch.Tensor:
-        """bool []: whether the loss was not finite on any rank. The same everywhere, as the gradients are."""
-        if not self.scaler.is_enabled():
-            return ~grad_norm.isfinite()
-        # In fp16 gradients overflow now and then, which the scaler sees to.
-        return ~self.world.sum(loss_sum.clone()).isfinite()
-
-    def load_progress(self, progress: Progress) -> None:
-        """Go on from `progress`."""
-        self.progress = progress
-        self._skips = torch.tensor([progress.skipped, progress.skipped_in_row], device=self.world.device)
-
-    def settle(self) -> Progress:
-        """The progress, up to date with what the device counts."""
-        self.progress.skipped, self.progress.skipped_in_row = self._skips.tolist()
-        return self.progress
-
     def _advance(self) -> None:
         self.progress.step += 1
         seconds = time.perf_counter() - self._started
         # Where the clock decides when to end, all ranks go by the first one's.
         self.progress.seconds = seconds if self.config.max_minutes is None else self.world.from_main(seconds)
 
-    def _set_learning_rate(self) -> float:
+    def _learning_rate(self) -> float:
         if self.progress.step < self.freeze.steps:
-            lr = self.freeze.lr
-        else:
-            lr = self.config.lr * learning_rate_factor(
-                self._unfrozen_share(), self.config.warmup_fraction, self.config.decay
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        return lr
+            return self.freeze.lr
+        return self.config.lr * learning_rate_factor(
+            self._unfrozen_share(), self.config.warmup_fraction, self.config.decay
+        )
 
     def _unfrozen_share(self) -> float:
         """How much of the time that no parameter is frozen is over, at the middle of the step to come."""
@@ -343,18 +203,3 @@ class Trainer:
             limit = 60 * self.config.max_minutes - self.progress.frozen_seconds
             return (self.progress.seconds - self.progress.frozen_seconds) / max(limit, 1e-9)
         return (self.progress.step - self.freeze.steps + 0.5) / (self.total_steps - self.freeze.steps)
-
-
-def _compress(group: None, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
-    """All-reduce in bf16. DDP takes torch's hook of that name on NCCL only, though gloo adds bf16 too."""
-    return bf16_compress_hook(group, bucket)
-
-
-def _make_optimizer(module: nn.Module, config: LoopConfig) -> torch.optim.AdamW:
-    """Fused AdamW. Vectors (biases, LayerNorm) do not decay, matrices do."""
-    parameters = list(module.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)

@@ -5,12 +5,11 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from lyricbert.config import option, to_json
+from lyricbert.config import to_json
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, told_of, write_json
 from lyricbert.runtime.distributed import World
@@ -24,25 +23,17 @@ from lyricbert.training.checkpoint import (
     step_of,
     verify,
 )
-from lyricbert.training.hooks import BadStepHook, CheckpointHook, EvalHook, HookConfig, LogHook, ProfileHook, StopHook
+from lyricbert.training.config import HookConfig, RunConfig
+from lyricbert.training.hooks.bad_steps import BadStepHook
+from lyricbert.training.hooks.checkpoint import CheckpointHook
+from lyricbert.training.hooks.evaluate import EvalHook
+from lyricbert.training.hooks.log import LogHook
+from lyricbert.training.hooks.profile import ProfileHook
+from lyricbert.training.hooks.stop import StopHook
 from lyricbert.training.lock import LOCK, exclusive
-from lyricbert.training.loop import Freeze, LoopConfig, Task, Trainer
+from lyricbert.training.loop import Trainer
 from lyricbert.training.metrics import MetricsWriter
-
-
-@dataclass(frozen=True, kw_only=True)
-class PathConfig:
-    """what to train, and where"""
-
-    data: Path = option("the token store that lyricbert.prepare made")
-    model: str = option("the BERT to start from: a directory or a hub name")
-    out: Path = option("the run's directory; a run found there goes on")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig(HookConfig, LoopConfig, PathConfig):
-    """run"""
-
+from lyricbert.training.task import Freeze, Task
 
 # Settings that change what is watched and kept, but not the weights.
 _WITHOUT_EFFECT = {"data", "out", "eval_examples", *(field.name for field in dataclasses.fields(HookConfig))}
@@ -76,7 +67,7 @@ def train_run(task: Task, config: RunConfig, world: World, store: TokenStore, fr
 
 def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
     world = trainer.world
-    identity = _identity(config, store, trainer.precision)
+    identity = _identity(config, store, trainer.train_step.precision)
     with world.together():  # every rank has checked the checkpoint before the first one writes
         resumed_step = _resume(trainer, config, identity)
     with world.together():
@@ -127,7 +118,7 @@ def _start_writing(trainer: Trainer, config: RunConfig, resumed_step: int) -> Me
     facts = {"world_size": world.size, "device": world.device.type, "torch": torch.__version__}
     with told_of(config.out, "free some space or give another --out"):
         # The first file of all: it says that the directory is a run's.
-        write_json(config.out / "config.json", {**to_json(config), "precision": trainer.precision, **facts})
+        write_json(config.out / "config.json", {**to_json(config), "precision": trainer.train_step.precision, **facts})
         (config.out / "checkpoints").mkdir(exist_ok=True)
         remove_leftovers(config.out / "checkpoints", ".step-*")
         remove_leftovers(config.out, ".model.tmp-*")

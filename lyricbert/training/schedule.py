@@ -2,8 +2,6 @@
 
 import math
 
-DECAYS = ("linear", "cosine")
-
 
 def learning_rate_factor(progress: float, warmup: float, decay: str) -> float:
     """The learning rate as a share of its peak: a linear rise, then a linear or half-cosine fall to 0.

@@ -12,10 +12,11 @@ from lyricbert.batches.batching import make_batch
 from lyricbert.batches.examples import line_examples
 from lyricbert.batches.masking import IGNORE, MaskingTables, mask_tokens, target_positions
 from lyricbert.batches.packing import PackedSampler
-from lyricbert.models.masked_lm import load_masked_lm
+from lyricbert.models.loading import load_masked_lm
 from lyricbert.songs.store import TRAIN
 from lyricbert.songs.tokenizer import load_tokenizer, vocabulary
-from lyricbert.tasks.mlm import MaskedLMConfig, MaskedLMTask
+from lyricbert.tasks.config import MaskedLMConfig
+from lyricbert.tasks.mlm import MaskedLMTask
 
 WIDTH = 32
 KEY = 5

@@ -8,7 +8,7 @@ from transformers import AutoModel, pipeline
 from lyricbert.batches.batching import make_batch
 from lyricbert.batches.examples import line_examples
 from lyricbert.errors import UserError
-from lyricbert.models.masked_lm import load_masked_lm, load_sentence_encoder, load_tokenizer_for
+from lyricbert.models.loading import load_masked_lm, load_sentence_encoder, load_tokenizer_for
 from lyricbert.songs.store import TRAIN
 from lyricbert.songs.tokenizer import load_tokenizer, vocabulary
 

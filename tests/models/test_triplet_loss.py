@@ -7,7 +7,8 @@ from lyricbert.batches.triplets import draw_triplets
 from lyricbert.errors import UserError
 from lyricbert.models.triplet_loss import count_terms, distance_matrix, hardest, pairwise_distance, triplet_loss
 from lyricbert.songs.store import TRAIN, VALIDATION
-from lyricbert.tasks.triplet import TripletConfig, TripletTask
+from lyricbert.tasks.config import TripletConfig
+from lyricbert.tasks.triplet import TripletTask
 
 ANCHOR = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
 NEAR = torch.tensor([[1.0, 0.1], [0.1, 2.0]])

@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 
 from lyricbert.errors import UserError
-from lyricbert.songs.formats import clean, list_files, read_songs
+from lyricbert.songs.cleaning import clean
+from lyricbert.songs.formats import list_files, read_songs
 
 
 def sections_of(path) -> list:

@@ -1,0 +1,67 @@
+"""Loading a BERT and its tokenizer from a directory or the Hugging Face hub."""
+
+import torch
+from torch import nn
+from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
+
+from lyricbert.errors import UserError
+from lyricbert.models.masked_lm import MaskedLM
+from lyricbert.models.sentence_encoder import SentenceEncoder
+from lyricbert.songs.store import TokenStore
+from lyricbert.songs.tokenizer import LOADING_REMEDY, fingerprint, first_line, load_tokenizer, prepare_loading
+
+
+def load_masked_lm(name: str, seed: int = 0) -> tuple[MaskedLM, bool]:
+    """(model, whether it came with an MLM head). A missing head is made fresh, from `seed`."""
+    torch.manual_seed(seed)
+    bert, loading = _load(BertForMaskedLM, name)
+    has_head = not any(key.startswith("cls.") and "decoder" not in key for key in loading["missing_keys"])
+    return MaskedLM(bert), has_head
+
+
+def load_sentence_encoder(name: str, pooling: str) -> SentenceEncoder:
+    """The encoder of a model directory or hub name, with or without an MLM head there."""
+    return SentenceEncoder(_load(BertModel, name, add_pooling_layer=False)[0], pooling)
+
+
+def load_tokenizer_for(model_name: str, config_vocabulary_size: int, store: TokenStore) -> PreTrainedTokenizerFast:
+    """The store's tokenizer, after checking that the model was trained with the same one. Raises `UserError`."""
+    tokenizer = load_tokenizer(model_name)
+    if fingerprint(tokenizer) != store.meta["tokenizer"]["fingerprint"]:
+        raise UserError(
+            f"{store.path}: prepared with the tokenizer {store.meta['tokenizer']['name']}, not that of {model_name};"
+            f" prepare it with --tokenizer {model_name}"
+        )
+    if len(tokenizer) > config_vocabulary_size:
+        raise UserError(
+            f"{model_name}: its tokenizer has {len(tokenizer)} tokens, its weights {config_vocabulary_size};"
+            " the directory mixes two models"
+        )
+    return tokenizer
+
+
+def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
+    prepare_loading(name)
+    try:
+        config = AutoConfig.from_pretrained(name)
+        if config.model_type != "bert":
+            raise UserError(f"{name}: a model of type {config.model_type}; lyricbert adapts BERT models")
+        if config.is_decoder:
+            raise UserError(f"{name}: configured as a decoder (is_decoder); lyricbert adapts encoders")
+        model, loading = kind.from_pretrained(
+            name,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told of below
+            **options,
+        )
+    except UserError:
+        raise
+    except Exception as error:  # the hub, the file system and the weights' own parser fail in many ways
+        raise UserError(f"{name}: no BERT model could be loaded ({first_line(error)}); {LOADING_REMEDY}") from None
+    encoder_missing = [key for key in loading["missing_keys"] if "encoder." in key or "embeddings." in key]
+    if encoder_missing or loading["mismatched_keys"]:
+        raise UserError(f"{name}: its weights are not what config.json says; the directory mixes two models")
+    return model, loading

@@ -1,0 +1,54 @@
+"""A sentence encoder: a BERT encoder and the pooling of its last layer."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import BertModel, PreTrainedTokenizerFast
+
+from lyricbert.files import write_json
+from lyricbert.models.encoder import encode
+
+
+class SentenceEncoder(nn.Module):
+    """A BERT encoder and a pooling of its last layer: "mean" over the tokens, or the "cls" token."""
+
+    def __init__(self, bert: BertModel, pooling: str):
+        super().__init__()
+        self.bert = bert
+        self.pooling = pooling
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Embeddings float32 [rows, hidden] of input_ids, attention_mask and position_ids, int64 [rows, width]."""
+        rows, width = input_ids.shape
+        words = F.embedding(input_ids, self.bert.embeddings.word_embeddings.weight)
+        if self.pooling == "cls":
+            first = torch.arange(rows, device=input_ids.device) * width
+            return encode(self.bert, words, attention_mask, position_ids, first)
+        hidden = encode(self.bert, words, attention_mask, position_ids).unflatten(0, (rows, width))
+        weight = attention_mask.unsqueeze(-1).float()
+        return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+
+    def save(self, directory: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Write a Hugging Face directory that `SentenceTransformer` opens with the right pooling."""
+        self.bert.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+        modules = [
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+        ]
+        pooling = {
+            "word_embedding_dimension": self.bert.config.hidden_size,
+            "pooling_mode_cls_token": self.pooling == "cls",
+            "pooling_mode_mean_tokens": self.pooling == "mean",
+        }
+        (directory / "1_Pooling").mkdir(exist_ok=True)
+        for name, content in (
+            ("modules.json", modules),
+            ("1_Pooling/config.json", pooling),
+            ("sentence_bert_config.json", {"max_seq_length": self.bert.config.max_position_embeddings}),
+        ):
+            write_json(directory / name, content)

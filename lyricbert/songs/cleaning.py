@@ -1,0 +1,44 @@
+"""Cleaning lyrics: without what Genius pages add, split into sections of lines."""
+
+import re
+import unicodedata
+from collections import Counter
+
+_SECTION_HEADER = re.compile(r"^\s*\[[^\[\]]*\]\s*$")
+_GENIUS_PREAMBLE = re.compile(r"^\d+ Contributors?.*?Lyrics")
+_GENIUS_EMBED = re.compile(r"\d*Embed$")
+_GENIUS_TICKETS = r"See .{1,80} LiveGet tickets as low as \$\d+"
+_GENIUS_PROMPTS = re.compile(rf"^(?:{_GENIUS_TICKETS})?You might also like(?=\S|$)|^{_GENIUS_TICKETS}", re.MULTILINE)
+_INVISIBLE = re.compile(
+    r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ud800-\udfff\ufeff\u00ad]"
+)
+_WORD = re.compile(r"\w")
+
+
+def clean(lyrics: str, dropped: Counter) -> tuple[tuple[str, ...], ...]:
+    """Sections of lines: split at blank lines and at `[Headers]`, without what Genius pages add around lyrics."""
+    text = unicodedata.normalize("NFC", lyrics).replace("\r\n", "\n").replace("\r", "\n").strip()
+    without_preamble = _GENIUS_PREAMBLE.sub("", text)
+    dropped["Genius page headers"] += without_preamble != text
+    text = _GENIUS_EMBED.sub("", without_preamble)
+    dropped["Genius 'Embed' footers"] += text != without_preamble
+    # A prompt is glued to the line or header that follows it.
+    text, prompts = _GENIUS_PROMPTS.subn("\n", text)
+    dropped["Genius prompts"] += prompts
+    sections, section = [], []
+    for raw in text.split("\n"):
+        line = " ".join(_INVISIBLE.sub("", raw).split())
+        if _SECTION_HEADER.match(line):
+            dropped["section headers"] += 1
+        elif line and not _WORD.search(line):
+            dropped["lines without words"] += 1
+            continue
+        elif line:
+            section.append(line)
+            continue
+        if section:
+            sections.append(tuple(section))
+            section = []
+    if section:
+        sections.append(tuple(section))
+    return tuple(sections)

@@ -1,0 +1,115 @@
+"""Songs in, token ids out: reads, cleans and tokenizes every song, without the duplicates."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerFast
+
+from lyricbert.errors import UserError
+from lyricbert.hashing import derive_key
+from lyricbert.songs.duplicates import line_key
+from lyricbert.songs.formats import Song, read_songs
+
+_SONGS_AT_ONCE = 256
+_CHARACTERS_A_TOKEN = 100
+
+
+@dataclass
+class TokenizedSongs:
+    """The corpus as it grows: one entry a line, section or song. Keys are 64-bit digests that find duplicates."""
+
+    tokens: array = field(default_factory=lambda: array("I"))
+    line_lengths: array = field(default_factory=lambda: array("q"))
+    line_keys: array = field(default_factory=lambda: array("q"))
+    section_lines: array = field(default_factory=lambda: array("q"))
+    song_sections: array = field(default_factory=lambda: array("q"))
+    song_keys: array = field(default_factory=lambda: array("q"))
+    known_songs: set[int] = field(default_factory=set)
+
+
+def tokenize_files(
+    files: list[Path], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter
+) -> TokenizedSongs:
+    """Read, clean and tokenize every song. Examples have at most `limit` tokens, special tokens included."""
+    corpus = TokenizedSongs()
+    with tqdm(desc="prepare", unit=" songs", disable=None) as bar:
+        songs = (song for path in files for song in read_songs(path, dropped))
+        while chunk := list(islice(songs, _SONGS_AT_ONCE)):
+            _add_songs(corpus, chunk, tokenizer, limit, dropped)
+            bar.update(len(chunk))
+    if not corpus.song_keys:
+        left_out = "".join(f"; {count} {reason}" for reason, count in dropped.items() if count)
+        raise UserError(f"no lyrics in {named(files)}; check the sources{left_out}")
+    return corpus
+
+
+def named(files: list[Path]) -> str:
+    """The first few of them, for a message."""
+    return ", ".join(str(path) for path in files[:3]) + (" ..." if len(files) > 3 else "")
+
+
+def _add_songs(
+    corpus: TokenizedSongs, songs: list[Song], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter
+) -> None:
+    # A line of megabytes is cut at --max-tokens anyhow; hardly any token stands for this many characters.
+    longest = _CHARACTERS_A_TOKEN * limit
+    lines = [line[:longest] for song in songs for section in song.sections for line in section]
+    # "[SEP]" in a lyric is text, hence the split of special tokens.
+    encoded = tokenizer(lines, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    token_ids = iter(encoded["input_ids"])
+    for song in songs:
+        sections = [
+            list(_keep_lines(section, islice(token_ids, len(section)), tokenizer, limit, dropped))
+            for section in song.sections
+        ]
+        sections = [section for section in sections if section]
+        song_key = derive_key("song", *(key for section in sections for key, _ in section))
+        if not sections:
+            dropped["songs without words"] += 1
+        elif song_key in corpus.known_songs:
+            dropped["duplicate songs"] += 1
+        else:
+            corpus.known_songs.add(song_key)
+            _add_song(corpus, song_key, sections, limit, dropped)
+
+
+def _keep_lines(
+    lines: Iterable[str],
+    token_ids: Iterable[list[int]],
+    tokenizer: PreTrainedTokenizerFast,
+    limit: int,
+    dropped: Counter,
+) -> Iterator[tuple[int, list[int]]]:
+    """(key, token ids) of the lines that hold a known word, cut to `limit` less [CLS] and [SEP]."""
+    for line, ids in zip(lines, token_ids, strict=True):
+        if all(token == tokenizer.unk_token_id for token in ids):
+            dropped["lines unknown to the tokenizer"] += 1
+            continue
+        dropped["lines cut at --max-tokens (kept)"] += len(ids) > limit - 2
+        yield line_key(line), ids[: limit - 2]
+
+
+def _add_song(
+    corpus: TokenizedSongs, key: int, sections: list[list[tuple[int, list[int]]]], limit: int, dropped: Counter
+) -> None:
+    corpus.song_keys.append(key)
+    corpus.song_sections.append(0)
+    for section in sections:
+        lines, length = 0, 1  # [CLS]; each line adds its tokens and a [SEP]
+        for line, ids in section:
+            if length + len(ids) + 1 > limit:
+                corpus.section_lines.append(lines)
+                corpus.song_sections[-1] += 1
+                dropped["sections split at --max-tokens (kept)"] += 1
+                lines, length = 0, 1
+            lines, length = lines + 1, length + len(ids) + 1
+            corpus.line_keys.append(line)
+            corpus.line_lengths.append(len(ids))
+            corpus.tokens.extend(ids)
+        corpus.section_lines.append(lines)
+        corpus.song_sections[-1] += 1

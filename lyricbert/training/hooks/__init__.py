@@ -1,0 +1,1 @@
+"""What happens at a step boundary: log, stop, evaluate, checkpoint. A file a hook."""

@@ -1,0 +1,35 @@
+"""When a checkpoint is written."""
+
+import time
+from pathlib import Path
+
+from lyricbert.training.checkpoint import prune, save_checkpoint
+from lyricbert.training.config import HookConfig
+from lyricbert.training.hooks.write_errors import bearing
+from lyricbert.training.loop import Hook, StepResult, Trainer
+
+
+class CheckpointHook(Hook):
+    """A checkpoint every so many steps or minutes, at each best evaluation, at the end, and where a signal stops."""
+
+    def __init__(self, directory: Path, config: HookConfig, identity: dict[str, object]):
+        self._directory = directory
+        self._config = config
+        self._identity = identity
+        self._saved_at = time.monotonic()
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        # The replicas are the same, so the first rank saves, and nobody has to wait for it.
+        if trainer.world.is_main and self._is_due(trainer):
+            with bearing(trainer, self._config.keep_going):
+                save_checkpoint(self._directory, trainer, self._identity)
+                prune(self._directory, self._config.keep_last, trainer.progress.best_step)
+            self._saved_at = time.monotonic()
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        step, every = trainer.progress.step, self._config.checkpoint_every
+        if trainer.done >= 1 or trainer.stop_signal is not None or trainer.progress.best_step == step:
+            return True
+        if every:
+            return step % every == 0
+        return time.monotonic() - self._saved_at > 60 * self._config.checkpoint_minutes

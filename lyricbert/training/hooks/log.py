@@ -1,0 +1,93 @@
+"""Training curves and the progress bar."""
+
+import math
+import resource
+import time
+
+import torch
+from tqdm import tqdm
+
+from lyricbert.training.config import HookConfig
+from lyricbert.training.hooks.write_errors import bearing
+from lyricbert.training.loop import Hook, StepResult, Trainer
+from lyricbert.training.metrics import MetricsWriter
+
+
+class LogHook(Hook):
+    """Training curves and the progress bar."""
+
+    def __init__(self, writer: MetricsWriter | None, config: HookConfig):
+        self._writer = writer
+        self._every = config.log_every
+        self._keep_going = config.keep_going
+        self._bar: tqdm | None = None
+
+    def start(self, trainer: Trainer) -> None:
+        self._reset()
+        if self._writer is not None:
+            total, unit = _bar_scale(trainer)
+            self._bar = tqdm(desc="train", total=total, initial=_bar_position(trainer), unit=unit, disable=None)
+
+    def step(self, trainer: Trainer, result: StepResult) -> None:
+        self._sums += torch.tensor(
+            [result.lines, result.real_tokens, result.padded_tokens, result.wait_seconds], dtype=torch.float64
+        )
+        if self._bar is not None:
+            self._bar.update(_bar_position(trainer) - self._bar.n)
+        loss = None
+        if trainer.progress.step % self._every == 0:
+            loss = (trainer.world.sum(result.loss_sum) / result.terms).item()  # waits for the GPU
+        # Evaluations and checkpoints are not part of it.
+        self._seconds += time.perf_counter() - result.started
+        if loss is not None:
+            self._log(trainer, result, loss)
+
+    def _log(self, trainer: Trainer, result: StepResult, loss: float) -> None:
+        world, seconds = trainer.world, self._seconds
+        lines, real, padded, waited = world.sum(self._sums).tolist()
+        self._reset()
+        if self._writer is None:
+            return
+        values = {
+            "train/loss": loss,
+            "train/perplexity": math.exp(min(loss, 50.0)),
+            "train/lr": result.lr,
+            "train/grad_norm": result.grad_norm.item(),
+            "train/skipped_steps": trainer.settle().skipped,
+            "throughput/tokens_per_s": real / seconds,
+            "throughput/lines_per_s": lines / seconds,
+            "data/real_token_fraction": real / padded,
+            "data/wait_fraction": waited / (seconds * world.size),
+            "memory/peak_gib": _peak_memory(world.device),
+        }
+        with bearing(trainer, self._keep_going):
+            self._writer.scalars(trainer.progress.step, values)
+        self._bar.set_postfix({"loss": f"{loss:.3f}", "lines/s": f"{lines / seconds:.0f}"}, refresh=False)
+
+    def _reset(self) -> None:
+        self._sums = torch.zeros(4, dtype=torch.float64)
+        self._seconds = 0.0
+
+    def finish(self, trainer: Trainer) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _bar_scale(trainer: Trainer) -> tuple[int, str]:
+    """(length, unit) of the progress bar: steps, or the seconds of a run that is measured in minutes."""
+    if trainer.total_steps is None:
+        return round(60 * trainer.config.max_minutes), "s"
+    return trainer.total_steps, "step"
+
+
+def _bar_position(trainer: Trainer) -> int:
+    if trainer.total_steps is None:
+        return min(round(60 * trainer.config.max_minutes), int(trainer.progress.seconds))
+    return trainer.progress.step
+
+
+def _peak_memory(device: torch.device) -> float:
+    """GiB: of GPU memory allocated, or of the process where there is no GPU (Linux counts it in KiB)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
