@@ -37,7 +37,7 @@ def main() -> None:
             advice = "" if config.head_warmup_steps else "; --head-warmup-steps N would train it alone first"
             print(f"{config.model} has no MLM head: a fresh one is trained{advice}", file=sys.stderr)
         task = MaskedLMTask(model, config, config.model, store, world)
-        train_run(task, config, world, store, task.freeze)
+        train_run(task, config, world, store, task.head_warmup)
 
 
 if __name__ == "__main__":

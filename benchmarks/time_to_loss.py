@@ -106,7 +106,7 @@ class LookHook(Hook):
         self.curve: list[tuple[float, float]] = []
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
-        if trainer.progress.step % self._every == 0 or trainer.done >= 1:
+        if trainer.progress.step % self._every == 0 or trainer.fraction_done >= 1:
             self.curve.append((self._clock.seconds, self._held_out.loss(trainer.task.module)))
             print(f"step {trainer.progress.step}: {self.curve[-1]}", file=sys.stderr)
             self._clock.pause()

@@ -14,7 +14,7 @@ from lyricbert.errors import UserError
 
 
 @contextmanager
-def told_of(path: Path, advice: str) -> Iterator[None]:
+def write_errors_as_user_error(path: Path, advice: str) -> Iterator[None]:
     """Turn a failure to write something in or beside `path`, such as a full disk, into a `UserError` with `advice`."""
     try:
         yield
@@ -33,7 +33,7 @@ def new_directory(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        with told_of(path, "free some space or give another --out"):
+        with write_errors_as_user_error(path, "free some space or give another --out"):
             temporary.mkdir(parents=True)
             yield temporary
             temporary.rename(path)

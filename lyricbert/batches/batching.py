@@ -57,7 +57,7 @@ def to_device(tensors: tuple[torch.Tensor | None, ...], device: torch.device) ->
     return tuple(tensor if tensor is None else tensor.to(device, non_blocking=True) for tensor in tensors)
 
 
-def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def concatenated_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The numbers `starts[i] ... starts[i] + counts[i] - 1` of every i, one after the other: int64 [sum of counts]."""
     before = np.cumsum(counts) - counts
     return np.arange(counts.sum()) + np.repeat(starts - before, counts)
@@ -84,9 +84,9 @@ def make_batch(
 
     input_ids = np.full(rows * width, vocabulary.pad, np.int64)
     attention_mask, position_ids = np.zeros_like(input_ids), np.zeros_like(input_ids)
-    tokens = ranges(starts, chosen.lengths)
+    tokens = concatenated_ranges(starts, chosen.lengths)
     attention_mask[tokens] = np.repeat(number, chosen.lengths)
-    position_ids[tokens] = ranges(np.zeros_like(starts), chosen.lengths)
+    position_ids[tokens] = concatenated_ranges(np.zeros_like(starts), chosen.lengths)
     _write_tokens(input_ids, starts, chosen, vocabulary)
     flat = (input_ids, attention_mask, position_ids)
     return Batch(
@@ -101,7 +101,7 @@ def _write_tokens(input_ids: np.ndarray, starts: np.ndarray, examples: Examples,
     """Write each example into the flat `input_ids` from its place in `starts`: int64 [E]."""
     offsets = examples.store.line_offsets
     input_ids[starts] = vocabulary.cls
-    line = ranges(examples.first_line, examples.line_count)
+    line = concatenated_ranges(examples.first_line, examples.line_count)
     token_start = offsets[line]
     line_length = offsets[line + 1] - token_start
     # A line begins after the [CLS] of its example and, for each earlier line there, its tokens and a [SEP].
@@ -109,7 +109,9 @@ def _write_tokens(input_ids: np.ndarray, starts: np.ndarray, examples: Examples,
     before = np.cumsum(taken) - taken
     first_of_example = np.cumsum(examples.line_count) - examples.line_count
     line_start = before + np.repeat(starts + 1 - before[first_of_example], examples.line_count)
-    input_ids[ranges(line_start, line_length)] = examples.store.tokens[ranges(token_start, line_length)]
+    input_ids[concatenated_ranges(line_start, line_length)] = examples.store.tokens[
+        concatenated_ranges(token_start, line_length)
+    ]
     input_ids[line_start + line_length] = vocabulary.sep
 
 

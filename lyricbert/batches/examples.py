@@ -73,7 +73,7 @@ def check_lengths(examples: Examples, max_length: int) -> None:
         )
 
 
-def first_lines(examples: Examples, max_length: int) -> Examples:
+def truncate_to_whole_lines(examples: Examples, max_length: int) -> Examples:
     """The examples cut to the whole lines that fit into `max_length` tokens, but to no less than one line."""
     ends = examples.store.line_offsets + np.arange(len(examples.store.line_offsets))  # a [SEP] closes every line
     room = ends[examples.first_line] + max_length - 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyricbert.batches.examples import Examples, first_lines, section_examples
+from lyricbert.batches.examples import Examples, section_examples, truncate_to_whole_lines
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, hash64, top_bits
 from lyricbert.songs.store import TRAIN, TokenStore
@@ -34,7 +34,7 @@ def draw_triplets(store: TokenStore, split: int, key: int, max_length: int, max_
     Sections keep the first lines that fit into `max_length` tokens. Choices are hashes of `key`: the same triplets for
     the same store and key. Raises `UserError` if fewer than two songs are left.
     """
-    sections = first_lines(section_examples(store, split), max_length)
+    sections = truncate_to_whole_lines(section_examples(store, split), max_length)
     fitting = np.flatnonzero(sections.lengths <= max_length)
     too_long = len(sections) - len(fitting)
     sections = sections.take(fitting)

@@ -11,7 +11,7 @@ FEWEST_SONGS = 10
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedDifference:
     """A figure of two models on the same songs, and its difference (adapted - base) with a 95 % interval."""
 
     base: float
@@ -28,7 +28,7 @@ class Paired:
         return "helped" if (self.high < 0) == lower_is_better else "hurt"
 
 
-def paired_difference(base: np.ndarray, adapted: np.ndarray, weight: np.ndarray, seed: int = 0) -> Paired:
+def paired_difference(base: np.ndarray, adapted: np.ndarray, weight: np.ndarray, seed: int = 0) -> PairedDifference:
     """Compare ratios of sums: `base.sum() / weight.sum()` and `adapted.sum() / weight.sum()`.
 
     `base`, `adapted`, `weight`: float64 [songs], each song's sum of the figure under either model, and of its terms.
@@ -44,7 +44,7 @@ def paired_difference(base: np.ndarray, adapted: np.ndarray, weight: np.ndarray,
     low, high = np.percentile(np.concatenate(differences), [2.5, 97.5])
     total = weight.sum()
     means = base.sum() / total, adapted.sum() / total
-    return Paired(*map(float, means), float((adapted - base).sum() / total), float(low), float(high), songs)
+    return PairedDifference(*map(float, means), float((adapted - base).sum() / total), float(low), float(high), songs)
 
 
 def sum_by_song(song: np.ndarray, values: np.ndarray) -> np.ndarray:

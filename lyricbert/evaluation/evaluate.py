@@ -58,7 +58,7 @@ class MaskedLMEvaluator:
 
         return self._score(model, self._mask, measure, columns=3)
 
-    def ranks(self, model: MaskedLM) -> np.ndarray:
+    def masked_word_ranks(self, model: MaskedLM) -> np.ndarray:
         """float64 [E]: the rank (from 1) of one masked whole word of each example, 0 if it has none to mask."""
 
         def measure(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:

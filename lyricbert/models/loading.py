@@ -8,7 +8,13 @@ from lyricbert.errors import UserError
 from lyricbert.models.masked_lm import MaskedLM
 from lyricbert.models.sentence_encoder import SentenceEncoder
 from lyricbert.songs.store import TokenStore
-from lyricbert.songs.tokenizer import LOADING_REMEDY, fingerprint, first_line, load_tokenizer, prepare_loading
+from lyricbert.songs.tokenizer import (
+    LOADING_REMEDY,
+    fingerprint,
+    first_line,
+    load_tokenizer,
+    quiet_libraries_and_check_path,
+)
 
 
 def load_masked_lm(name: str, seed: int = 0) -> tuple[MaskedLM, bool]:
@@ -41,7 +47,7 @@ def load_tokenizer_for(model_name: str, config_vocabulary_size: int, store: Toke
 
 
 def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
-    prepare_loading(name)
+    quiet_libraries_and_check_path(name)
     try:
         config = AutoConfig.from_pretrained(name)
         if config.model_type != "bert":

@@ -9,7 +9,7 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerFast
 
 from lyricbert.batches.masking import IGNORE
 from lyricbert.models.encoder import encode, layer
-from lyricbert.models.ops import look_up
+from lyricbert.models.ops import tied_embedding_lookup
 
 
 class MaskedLM(nn.Module):
@@ -52,7 +52,7 @@ class MaskedLM(nn.Module):
         """Logits [P, vocabulary] at the P flat `positions`; the arguments are those of `forward`."""
         encoder, head = self.bert.bert, self.bert.cls.predictions
         matrix = encoder.embeddings.word_embeddings.weight
-        words, shared = look_up(matrix, input_ids)
+        words, shared = tied_embedding_lookup(matrix, input_ids)
         hidden = encode(encoder, words, attention_mask, position_ids, positions, self._layer)
         output = shared if head.decoder.weight is matrix else head.decoder.weight
         return F.linear(head.transform(hidden), output, head.decoder.bias)

@@ -42,17 +42,17 @@ def attend(
     return weights.to(value.dtype).transpose(2, 3) @ value
 
 
-def look_up(weight: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def tied_embedding_lookup(weight: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(rows of `weight` [vocabulary, hidden] at `ids`, `weight`), for a matrix that both embeds and predicts.
 
     Both gradients are as large as the matrix. On a CPU the rows' are added into that of the second result.
     """
     if weight.device.type != "cpu":
         return F.embedding(ids, weight), weight
-    return _LookUp.apply(weight, ids)
+    return _TiedEmbeddingLookup.apply(weight, ids)
 
 
-class _LookUp(torch.autograd.Function):
+class _TiedEmbeddingLookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.save_for_backward(ids)

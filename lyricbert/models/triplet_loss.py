@@ -51,13 +51,13 @@ def hardest(distances: torch.Tensor, songs: torch.Tensor) -> tuple[torch.Tensor,
     """
     same = songs[:, None] == songs[None, :]
     positives = same & ~torch.eye(len(songs), dtype=torch.bool, device=songs.device)
-    anchors = has_pair(songs)
+    anchors = has_positive_and_negative(songs)
     positive = distances.masked_fill(~positives, -torch.inf).amax(dim=1)
     negative = distances.masked_fill(same, torch.inf).amin(dim=1)
     return positive[anchors], negative[anchors]
 
 
-def has_pair(songs: torch.Tensor) -> torch.Tensor:
+def has_positive_and_negative(songs: torch.Tensor) -> torch.Tensor:
     """bool [N]: rows with another row of their song and a row of another song. `songs`: int64 [N]."""
     same = (songs[:, None] == songs[None, :]).sum(dim=1)
     return (same > 1) & (same < len(songs))
@@ -82,5 +82,5 @@ def triplet_loss(
 def count_terms(songs: torch.Tensor, loss: str) -> int:
     """How many terms `triplet_loss` sums. `songs`: int64 [3 * T]."""
     if loss == "batch-hard":
-        return int(has_pair(songs).sum())
+        return int(has_positive_and_negative(songs).sum())
     return len(songs) // 3

@@ -15,7 +15,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from lyricbert.errors import FailedElsewhere, UserError
 from lyricbert.runtime.allocator import keep_freed_memory
-from lyricbert.runtime.parent import end_with_torchrun
+from lyricbert.runtime.parent import die_with_parent
 
 # Seconds in which every rank that waits gives up, once the first has.
 _GRACE = 2.0
@@ -44,11 +44,11 @@ class World:
         """Whether the flag is set on any rank."""
         return bool(self.sum(torch.tensor(int(flag))).item())
 
-    def from_main(self, value: float) -> float:
+    def broadcast_from_main(self, value: float) -> float:
         """The first rank's value, on every rank."""
         return self.sum(torch.tensor(value if self.is_main else 0.0, dtype=torch.float64)).item()
 
-    def missing(self) -> str:
+    def unresponsive_ranks(self) -> str:
         """Which ranks have not given up waiting too, and where they run. For one that has."""
         self.store.set(f"waited/{self.rank}", "")
         time.sleep(_GRACE)
@@ -56,7 +56,7 @@ class World:
         return ", ".join(f"rank {rank} on {self.store.get(f'host/{rank}').decode()}" for rank in late) or "none"
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def raise_on_all_ranks(self) -> Iterator[None]:
         """Leave the block when every rank has reached its end. If one raises `UserError` in it, all do."""
         error = None
         try:
@@ -73,7 +73,7 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
 
     A process that waits for the others for `timeout_minutes` raises `RuntimeError`.
     """
-    end_with_torchrun()
+    die_with_parent()
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if torch.cuda.is_available():
@@ -91,7 +91,7 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
         # Flags and clocks are CPU tensors on gloo, so that agreeing on them never waits for the GPU.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         timeout = timedelta(minutes=timeout_minutes)
-        store = _store_of_this_start(next(rendezvous("env://", timeout=timeout))[0], rank, size)
+        store = _restart_scoped_store(next(rendezvous("env://", timeout=timeout))[0], rank, size)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
         store.set(f"host/{rank}", socket.gethostname())
     try:
@@ -101,7 +101,7 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
             dist.destroy_process_group()
 
 
-def _store_of_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:
+def _restart_scoped_store(store: dist.Store, rank: int, size: int) -> dist.Store:
     """A part of torchrun's store that only the processes that started together have.
 
     torchrun keeps its store when it restarts the processes (pytorch issue 135712), so the addresses of the dead are

@@ -8,7 +8,7 @@ import signal
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_torchrun() -> None:
+def die_with_parent() -> None:
     """Have the system kill this process when torchrun, which started it, is gone; see prctl(2).
 
     torchrun gives its processes sessions of their own, so that killing it and its group would leave them training, in

@@ -36,7 +36,7 @@ class Vocabulary:
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a model directory or hub name, without truncation or padding of its own."""
-    prepare_loading(name)
+    quiet_libraries_and_check_path(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
     except Exception as error:  # the hub, the file system and the tokenizer's own parser fail in many ways
@@ -51,7 +51,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def prepare_loading(name: str) -> None:
+def quiet_libraries_and_check_path(name: str) -> None:
     """Silence the libraries' reports: what a user needs to know is said in one line of ours.
 
     Raises `UserError` for a path that is no directory, rather than look for it on the hub.

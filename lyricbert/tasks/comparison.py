@@ -8,7 +8,7 @@ import numpy as np
 
 from lyricbert.batches.examples import unit_examples
 from lyricbert.config import to_json
-from lyricbert.evaluation.bootstrap import FEWEST_SONGS, Paired, paired_difference, sum_by_song
+from lyricbert.evaluation.bootstrap import FEWEST_SONGS, PairedDifference, paired_difference, sum_by_song
 from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.evaluation.report import DECISIVE, FIGURES, MLM_FIGURES
 from lyricbert.models.loading import load_masked_lm, load_tokenizer_for
@@ -45,7 +45,7 @@ def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[
     for name in sides.values():
         TripletTask(config, name, store, world)  # a mistake shows now, not after the MLM figures
     figures, headless = _masked_lm_of_both(sides, config, store, world)
-    untrained, trained = _triplets_of_both(sides, config, store, world)
+    untrained, trained = _train_and_score_triplets(sides, config, store, world)
     for side in sides:
         figures[side] |= untrained[side] | _mean_over_seeds([run[side] for run in trained])
     rows = {}
@@ -92,7 +92,7 @@ def _masked_lm_of_both(
 def masked_lm_figures(model: MaskedLM, evaluator: MaskedLMEvaluator, song: np.ndarray) -> dict[str, SongSums]:
     """The MLM figures of a model. `song`: int64 [E], the song of each of the evaluator's examples."""
     loss, masked, correct = evaluator.losses(model).T
-    ranks = evaluator.ranks(model)
+    ranks = evaluator.masked_word_ranks(model)
     ranked = ranks > 0
     song_of_rank, ranks = song[ranked], ranks[ranked]
     terms = sum_by_song(song, masked)
@@ -105,7 +105,7 @@ def masked_lm_figures(model: MaskedLM, evaluator: MaskedLMEvaluator, song: np.nd
     }
 
 
-def _triplets_of_both(
+def _train_and_score_triplets(
     sides: dict[str, str], config: CompareConfig, store: TokenStore, world: World
 ) -> tuple[dict[str, dict[str, SongSums]], list[dict[str, dict[str, SongSums]]]]:
     """(the triplet figures of each side before training, those of each side after training for every seed)."""
@@ -140,7 +140,7 @@ def _mean_over_seeds(runs: list[dict[str, SongSums]]) -> dict[str, SongSums]:
     }
 
 
-def _compare(figures: dict[str, dict[str, SongSums]], name: str) -> Paired:
+def _compare(figures: dict[str, dict[str, SongSums]], name: str) -> PairedDifference:
     base, adapted = figures["base"][name], figures["adapted"][name]
     return paired_difference(base.value, adapted.value, base.weight)
 

@@ -17,7 +17,7 @@ from lyricbert.runtime.precision import resolve_precision
 from lyricbert.songs.store import TokenStore
 from lyricbert.songs.tokenizer import vocabulary
 from lyricbert.tasks.config import MaskedLMConfig
-from lyricbert.training.task import Freeze
+from lyricbert.training.task import HeadWarmup
 
 _PACKED_WIDTH = 128
 _TABLE_LINES = 8
@@ -56,10 +56,10 @@ class MaskedLMTask:
         self._table_rows = np.unique(np.linspace(0, len(held_out) - 1, _TABLE_LINES, dtype=np.int64))
 
     @property
-    def freeze(self) -> Freeze:
+    def head_warmup(self) -> HeadWarmup:
         """The encoder rests while the head warms up."""
         parameters = self.module.encoder_parameters()
-        return Freeze(parameters, self._config.head_warmup_steps, self._config.head_warmup_lr)
+        return HeadWarmup(parameters, self._config.head_warmup_steps, self._config.head_warmup_lr)
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
         batch = make_batch(self._examples, indices, self._vocabulary, self._shape)
@@ -79,7 +79,7 @@ class MaskedLMTask:
         loss, masked, correct = self._evaluator.losses(self.module).sum(axis=0)
         return {"eval/loss": loss / masked, "eval/accuracy": correct / masked}
 
-    def table(self) -> str:
+    def prediction_table(self) -> str:
         rows = [f"| line | gold | top {_TABLE_TOP} |", "|---|---|---|"]
         for ids, gold, top in self._evaluator.predictions(self.module, self._table_rows, _TABLE_TOP):
             line = self._tokenizer.decode(ids[1:-1])

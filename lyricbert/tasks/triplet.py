@@ -90,7 +90,7 @@ class TripletTask:
             "eval/active_triplets": scores["active"].mean(),
         }
 
-    def table(self) -> None:
+    def prediction_table(self) -> None:
         return None
 
     def save(self, directory: Path) -> None:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lyricbert.errors import UserError
-from lyricbert.files import as_json, sha256_of, told_of, write_json
+from lyricbert.files import as_json, sha256_of, write_errors_as_user_error, write_json
 from lyricbert.training.loop import Progress, Trainer
 
 _FILES = ("model.safetensors", "optimizer.pt", "state.json")
@@ -42,7 +42,9 @@ def save_checkpoint(directory: Path, trainer: Trainer, identity: dict[str, objec
     final = checkpoint_path(directory, trainer.progress.step)
     temporary = directory / f".{final.name}.tmp-{os.getpid()}"
     try:
-        with told_of(final, "earlier checkpoints are whole: free some space, and the same command goes on from them"):
+        with write_errors_as_user_error(
+            final, "earlier checkpoints are whole: free some space, and the same command goes on from them"
+        ):
             _write(temporary, trainer, identity)
             if final.exists():  # one that did not verify; a verified one would have been resumed from
                 shutil.rmtree(final)
@@ -60,7 +62,7 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
     state = {"optimizer": trainer.train_step.optimizer.state_dict(), "scaler": trainer.train_step.scaler.state_dict()}
     with (temporary / "optimizer.pt").open("wb") as file:  # torch's own file tells less when the disk is full
         torch.save(state, file)
-    write_json(temporary / "state.json", {"progress": vars(trainer.settle()), "identity": identity})
+    write_json(temporary / "state.json", {"progress": vars(trainer.sync_skip_counts()), "identity": identity})
     for name in _FILES:
         _sync(temporary / name)
     write_json(temporary / "manifest.json", {name: sha256_of(temporary / name) for name in _FILES})
@@ -103,7 +105,7 @@ def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
 
 def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, object]) -> None:
     """Put the trainer where the checkpoint was. Raises `UserError` if it belongs to another run, or cannot be read."""
-    with _reading(checkpoint / "state.json"):
+    with _unreadable_as_user_error(checkpoint / "state.json"):
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
         progress, saved = Progress(**state["progress"]), dict(state["identity"])
     for name, value in identity.items():
@@ -112,7 +114,7 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
                 f"{checkpoint}: saved with {name} {saved.get(name)}, this run has {value}; give another --out"
             )
     _load_parameters(checkpoint / "model.safetensors", trainer.task.module)
-    with _reading(checkpoint / "optimizer.pt"):
+    with _unreadable_as_user_error(checkpoint / "optimizer.pt"):
         tensors = torch.load(checkpoint / "optimizer.pt", map_location=trainer.world.device, weights_only=True)
         trainer.train_step.optimizer.load_state_dict(tensors["optimizer"])
         trainer.train_step.scaler.load_state_dict(tensors["scaler"])
@@ -120,7 +122,7 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _unreadable_as_user_error(path: Path) -> Iterator[None]:
     """A file that has its checksum but is not what was written: one from elsewhere, or from another version."""
     try:
         yield
@@ -130,7 +132,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _load_parameters(path: Path, module: nn.Module) -> None:
     parameters = dict(module.named_parameters())
-    with _reading(path):
+    with _unreadable_as_user_error(path):
         saved = load_file(path)
     if {name: tensor.shape for name, tensor in saved.items()} != {name: p.shape for name, p in parameters.items()}:
         raise UserError(f"{path}: its parameters are not those of --model, which was another when this was saved")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lyricbert.errors import UserError
-from lyricbert.files import told_of
+from lyricbert.files import write_errors_as_user_error
 
 LOCK = ".lock"
 _REMEDY = "free some space or give another --out"
@@ -22,13 +22,13 @@ _PATIENCE_WITH_NODES = 120.0
 
 
 @contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
+def lock_run_directory(directory: Path) -> Iterator[None]:
     """Make `directory`, if it is not there, and be the only one in it for the block.
 
     The lock is the system's on an open file, so it ends with the process, however that ends. Raises `UserError` if
     another process has it, or if the directory cannot be written to.
     """
-    with told_of(directory, _REMEDY):
+    with write_errors_as_user_error(directory, _REMEDY):
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / LOCK).open("a+", encoding="utf-8")
     with file:
@@ -39,7 +39,7 @@ def exclusive(directory: Path) -> Iterator[None]:
             raise UserError(f"{directory}: in use by another run ({owner}); wait or give another --out") from None
         except OSError as error:
             _say(f"warning: {directory}: cannot be locked ({error.strerror}); use it for one run only")
-        with told_of(directory, _REMEDY):
+        with write_errors_as_user_error(directory, _REMEDY):
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()
@@ -53,13 +53,13 @@ def _acquire(file: TextIO, directory: Path) -> None:
             return fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if patience is None:
-                patience = _patience(_owner(file), directory)
+                patience = _lock_wait_seconds(_owner(file), directory)
             if time.monotonic() - started > patience:
                 raise
         time.sleep(0.1)
 
 
-def _patience(owner: str, directory: Path) -> float:
+def _lock_wait_seconds(owner: str, directory: Path) -> float:
     if not owner or owner.endswith(f" on {socket.gethostname()}"):
         return _PATIENCE
     _say(f"{directory}: waiting for {owner} to let go of it")

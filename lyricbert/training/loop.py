@@ -15,7 +15,7 @@ from lyricbert.runtime.distributed import World
 from lyricbert.training.config import LoopConfig
 from lyricbert.training.schedule import learning_rate_factor
 from lyricbert.training.step import TrainStep
-from lyricbert.training.task import Freeze, Task
+from lyricbert.training.task import HeadWarmup, Task
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Progress:
 class Trainer:
     """A task in training: the arithmetic of its steps, and how far the run is."""
 
-    def __init__(self, task: Task, config: LoopConfig, world: World, freeze: Freeze | None = None):
+    def __init__(self, task: Task, config: LoopConfig, world: World, head_warmup: HeadWarmup | None = None):
         if config.max_steps is not None and config.max_minutes is not None:
             raise UserError("--max-steps and --max-minutes: give one of them")
         if config.global_micro_batches % world.size:
@@ -83,10 +83,10 @@ class Trainer:
                 f" {world.size}"
             )
         self.task, self.config, self.world = task, config, world
-        self.freeze = freeze or Freeze()
-        if self.total_steps is not None and self.freeze.steps > self.total_steps:
+        self.head_warmup = head_warmup or HeadWarmup()
+        if self.total_steps is not None and self.head_warmup.steps > self.total_steps:
             raise UserError(
-                f"--head-warmup-steps {self.freeze.steps}: must not be more than the {self.total_steps} steps"
+                f"--head-warmup-steps {self.head_warmup.steps}: must not be more than the {self.total_steps} steps"
             )
         self.train_step = TrainStep(task.module, config, world)
         self.progress = Progress()
@@ -102,7 +102,7 @@ class Trainer:
         return self.config.max_steps or self.config.epochs * self.task.sampler.steps_per_epoch
 
     @property
-    def done(self) -> float:
+    def fraction_done(self) -> float:
         """Share of the run that is over."""
         if self.total_steps is None:
             return min(1.0, self.progress.seconds / (60 * self.config.max_minutes))
@@ -116,10 +116,10 @@ class Trainer:
         self._started = time.perf_counter() - self.progress.seconds
         for hook in hooks:
             hook.start(self)
-        if self.done < 1:
+        if self.fraction_done < 1:
             self._prepare()
         with closing(prefetch(self._micro_batches())) as batches:
-            while self.done < 1 and self.stop_signal is None:
+            while self.fraction_done < 1 and self.stop_signal is None:
                 started = time.perf_counter()
                 micro_batches = next(batches)
                 result = self._step(micro_batches, started, time.perf_counter() - started)
@@ -127,7 +127,7 @@ class Trainer:
                     hook.step(self, result)
         for hook in hooks:
             hook.finish(self)
-        with self.world.together():
+        with self.world.raise_on_all_ranks():
             if self.error is not None:
                 raise self.error
 
@@ -136,7 +136,7 @@ class Trainer:
         self.progress = progress
         self.train_step.skips.copy_(torch.tensor([progress.skipped, progress.skipped_in_row]))
 
-    def settle(self) -> Progress:
+    def sync_skip_counts(self) -> Progress:
         """The progress, up to date with what the device counts."""
         self.progress.skipped, self.progress.skipped_in_row = self.train_step.skips.tolist()
         return self.progress
@@ -156,13 +156,13 @@ class Trainer:
         return replace(micro_batch, inputs=inputs)
 
     def _prepare(self) -> None:
-        """Freeze or thaw, and try the largest batch."""
-        for parameter in self.freeze.parameters:
-            parameter.requires_grad_(self.progress.step >= self.freeze.steps)
+        """Freeze or thaw the encoder, and try the largest batch."""
+        for parameter in self.head_warmup.parameters:
+            parameter.requires_grad_(self.progress.step >= self.head_warmup.steps)
         self.train_step.prepare(self.task.micro_batch(self.task.sampler.largest(), epoch=0))
 
     def _step(self, micro_batches: list[MicroBatch], started: float, wait_seconds: float) -> StepResult:
-        if self.progress.step == self.freeze.steps > 0:
+        if self.progress.step == self.head_warmup.steps > 0:
             self.progress.frozen_seconds = self.progress.seconds
             self._prepare()
         lr = self._learning_rate()
@@ -188,18 +188,18 @@ class Trainer:
         self.progress.step += 1
         seconds = time.perf_counter() - self._started
         # Where the clock decides when to end, all ranks go by the first one's.
-        self.progress.seconds = seconds if self.config.max_minutes is None else self.world.from_main(seconds)
+        self.progress.seconds = seconds if self.config.max_minutes is None else self.world.broadcast_from_main(seconds)
 
     def _learning_rate(self) -> float:
-        if self.progress.step < self.freeze.steps:
-            return self.freeze.lr
+        if self.progress.step < self.head_warmup.steps:
+            return self.head_warmup.lr
         return self.config.lr * learning_rate_factor(
-            self._unfrozen_share(), self.config.warmup_fraction, self.config.decay
+            self._schedule_progress(), self.config.warmup_fraction, self.config.decay
         )
 
-    def _unfrozen_share(self) -> float:
+    def _schedule_progress(self) -> float:
         """How much of the time that no parameter is frozen is over, at the middle of the step to come."""
         if self.total_steps is None:
             limit = 60 * self.config.max_minutes - self.progress.frozen_seconds
             return (self.progress.seconds - self.progress.frozen_seconds) / max(limit, 1e-9)
-        return (self.progress.step - self.freeze.steps + 0.5) / (self.total_steps - self.freeze.steps)
+        return (self.progress.step - self.head_warmup.steps + 0.5) / (self.total_steps - self.head_warmup.steps)

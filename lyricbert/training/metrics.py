@@ -8,7 +8,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from lyricbert.files import told_of
+from lyricbert.files import write_errors_as_user_error
 
 
 class MetricsWriter:
@@ -29,7 +29,9 @@ class MetricsWriter:
 
         Raises `UserError` if they cannot be written; no half a line is left then, and the next ones are tried again.
         """
-        with told_of(self._run, "the curves end here: free some space, and the same command goes on"):
+        with write_errors_as_user_error(
+            self._run, "the curves end here: free some space, and the same command goes on"
+        ):
             end = self._file.seek(0, os.SEEK_END)
             try:
                 self._write(step, values)

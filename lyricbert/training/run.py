@@ -11,7 +11,7 @@ import torch
 
 from lyricbert.config import to_json
 from lyricbert.errors import UserError
-from lyricbert.files import new_directory, told_of, write_json
+from lyricbert.files import new_directory, write_errors_as_user_error, write_json
 from lyricbert.runtime.distributed import World
 from lyricbert.songs.store import TokenStore
 from lyricbert.training.checkpoint import (
@@ -30,10 +30,10 @@ from lyricbert.training.hooks.evaluate import EvalHook
 from lyricbert.training.hooks.log import LogHook
 from lyricbert.training.hooks.profile import ProfileHook
 from lyricbert.training.hooks.stop import StopHook
-from lyricbert.training.lock import LOCK, exclusive
+from lyricbert.training.lock import LOCK, lock_run_directory
 from lyricbert.training.loop import Trainer
 from lyricbert.training.metrics import MetricsWriter
-from lyricbert.training.task import Freeze, Task
+from lyricbert.training.task import HeadWarmup, Task
 
 # Settings that change what is watched and kept, but not the weights.
 _WITHOUT_EFFECT = {"data", "out", "eval_examples", *(field.name for field in dataclasses.fields(HookConfig))}
@@ -55,23 +55,25 @@ def _is_filled(directory: Path) -> bool:
     return any(path.name != LOCK for path in directory.iterdir())
 
 
-def train_run(task: Task, config: RunConfig, world: World, store: TokenStore, freeze: Freeze | None = None) -> None:
+def train_run(
+    task: Task, config: RunConfig, world: World, store: TokenStore, head_warmup: HeadWarmup | None = None
+) -> None:
     """Train `task` as `config` says, going on where RUN's newest checkpoint stands, and write RUN/model at the end."""
-    trainer = Trainer(task, config, world, freeze)
+    trainer = Trainer(task, config, world, head_warmup)
     with ExitStack() as stack:
-        with world.together():
+        with world.raise_on_all_ranks():
             if world.is_main:
-                stack.enter_context(exclusive(config.out))
+                stack.enter_context(lock_run_directory(config.out))
         _train(trainer, config, store)
 
 
 def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
     world = trainer.world
     identity = _identity(config, store, trainer.train_step.precision)
-    with world.together():  # every rank has checked the checkpoint before the first one writes
+    with world.raise_on_all_ranks():  # every rank has checked the checkpoint before the first one writes
         resumed_step = _resume(trainer, config, identity)
-    with world.together():
-        writer = _start_writing(trainer, config, resumed_step) if world.is_main else None
+    with world.raise_on_all_ranks():
+        writer = _prepare_run_directory(trainer, config, resumed_step) if world.is_main else None
     hooks = [
         StopHook(),  # first, so that a signal during the first evaluation counts
         LogHook(writer, config),
@@ -81,22 +83,22 @@ def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
     ]
     if config.profile and world.is_main:
         hooks.append(ProfileHook(config.out / "tensorboard"))
-    with _naming_the_missing(world):
+    with _report_missing_ranks_on_timeout(world):
         trainer.train(hooks)
-    with world.together():
+    with world.raise_on_all_ranks():
         if writer is not None:
             writer.close()
             _finish(trainer, config)
 
 
 @contextmanager
-def _naming_the_missing(world: World) -> Iterator[None]:
+def _report_missing_ranks_on_timeout(world: World) -> Iterator[None]:
     """Where a process gives up waiting for the others, says for which."""
     try:
         yield
     except RuntimeError as error:
         if world.size > 1 and "timed out" in str(error).lower():
-            waited = f"error: rank {world.rank} gave up waiting for {world.missing()}"
+            waited = f"error: rank {world.rank} gave up waiting for {world.unresponsive_ranks()}"
             print(f"{waited}; see --timeout-minutes", file=sys.stderr, flush=True)
         raise
 
@@ -112,11 +114,11 @@ def _finish(trainer: Trainer, config: RunConfig) -> None:
     print(f"finished at step {step}; the model is in {config.out / 'model'}", file=sys.stderr)
 
 
-def _start_writing(trainer: Trainer, config: RunConfig, resumed_step: int) -> MetricsWriter:
+def _prepare_run_directory(trainer: Trainer, config: RunConfig, resumed_step: int) -> MetricsWriter:
     """Make RUN what it is before the first step of this process."""
     world = trainer.world
     facts = {"world_size": world.size, "device": world.device.type, "torch": torch.__version__}
-    with told_of(config.out, "free some space or give another --out"):
+    with write_errors_as_user_error(config.out, "free some space or give another --out"):
         # The first file of all: it says that the directory is a run's.
         write_json(config.out / "config.json", {**to_json(config), "precision": trainer.train_step.precision, **facts})
         (config.out / "checkpoints").mkdir(exist_ok=True)
@@ -164,5 +166,5 @@ def _newest_on_main(directory: Path, world: World) -> Path | None:
         damaged = checkpoint is None and bool(warnings)
     if world.any(damaged):
         raise UserError(f"{directory}: holds no whole checkpoint; remove it to start anew, or give another --out")
-    step = int(world.from_main(step_of(checkpoint) if checkpoint else -1))
+    step = int(world.broadcast_from_main(step_of(checkpoint) if checkpoint else -1))
     return checkpoint_path(directory, step) if step >= 0 else None

@@ -28,7 +28,7 @@ class Task(Protocol):
     def evaluate(self) -> dict[str, float]:
         """Figures on the held-out examples, by name. Called on every rank at once."""
 
-    def table(self) -> str | None:
+    def prediction_table(self) -> str | None:
         """A Markdown table of predictions on fixed examples, if the task has one. Called on the first rank."""
 
     def save(self, directory: Path) -> None:
@@ -36,7 +36,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class Freeze:
+class HeadWarmup:
     """Parameters that rest during the first `steps` steps, in which the others train at the constant rate `lr`."""
 
     parameters: Sequence[nn.Parameter] = ()

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from lyricbert.batches.batching import make_batch, prefetch, ranges
-from lyricbert.batches.examples import first_lines, line_examples, section_examples
+from lyricbert.batches.batching import concatenated_ranges, make_batch, prefetch
+from lyricbert.batches.examples import line_examples, section_examples, truncate_to_whole_lines
 from lyricbert.evaluation.evaluate import sample_examples
 from lyricbert.songs.store import TRAIN
 from lyricbert.songs.tokenizer import vocabulary
 
 
 def test_ranges():
-    assert ranges(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
+    assert concatenated_ranges(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
 
 
 @pytest.mark.parametrize("view", [line_examples, section_examples])
@@ -44,7 +44,7 @@ def test_a_sample_is_always_the_same_and_in_order(store):
 
 def test_first_lines_keep_whole_lines_that_fit(store):
     sections = section_examples(store, TRAIN)
-    cut = first_lines(sections, 16)
+    cut = truncate_to_whole_lines(sections, 16)
     assert np.array_equal(cut.first_line, sections.first_line)
     offsets = store.line_offsets
     for first, kept, whole in zip(cut.first_line, cut.line_count, sections.line_count, strict=True):

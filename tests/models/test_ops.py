@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lyricbert.models.ops import attend, dropout, look_up
+from lyricbert.models.ops import attend, dropout, tied_embedding_lookup
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -55,11 +55,11 @@ def test_both_gradients_of_a_shared_matrix_add_up():
     ids = torch.tensor([[1, 5, 1], [0, 10, 5]])
     expected = (F.embedding(ids, matrix).tanh() @ matrix.T).logsumexp(-1).sum()
     (expected_gradient,) = torch.autograd.grad(expected, matrix)
-    rows, shared = look_up(matrix, ids)
+    rows, shared = tied_embedding_lookup(matrix, ids)
     loss = (rows.tanh() @ shared.T).logsumexp(-1).sum()
     loss.backward()
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(matrix.grad, expected_gradient)
-    rows, _ = look_up(matrix, ids)
+    rows, _ = tied_embedding_lookup(matrix, ids)
     (of_rows_alone,) = torch.autograd.grad(rows.sum(), matrix)
     assert np.array_equal(of_rows_alone.sum(dim=1).numpy() / 4, np.bincount(ids.flatten(), minlength=11))

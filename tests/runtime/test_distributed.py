@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch.distributed as dist
 
-from lyricbert.runtime.distributed import _store_of_this_start
+from lyricbert.runtime.distributed import _restart_scoped_store
 
 
 def test_a_start_does_not_see_what_dead_processes_left():
@@ -19,4 +19,4 @@ def test_a_start_does_not_see_what_dead_processes_left():
 
 def start(shared: dist.Store, size: int) -> list[dist.Store]:
     with ThreadPoolExecutor(size) as pool:
-        return list(pool.map(lambda rank: _store_of_this_start(shared, rank, size), range(size)))
+        return list(pool.map(lambda rank: _restart_scoped_store(shared, rank, size), range(size)))

@@ -11,27 +11,27 @@ import train_mlm
 from benchmarks.chaos import last_step
 from lyricbert.errors import UserError
 from lyricbert.training import lock
-from lyricbert.training.lock import exclusive
+from lyricbert.training.lock import lock_run_directory
 
-HOLD = "import sys, time; from pathlib import Path; from lyricbert.training.lock import exclusive\n"
-HOLD += "with exclusive(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+HOLD = "import sys, time; from pathlib import Path; from lyricbert.training.lock import lock_run_directory\n"
+HOLD += "with lock_run_directory(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 
 def test_a_second_run_in_a_directory_is_refused_until_the_first_is_gone(tmp_path):
     run = tmp_path / "run"
     holder = subprocess.Popen([sys.executable, "-c", HOLD, run], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match=rf"in use by another run \(process {holder.pid} on "), exclusive(run):
+    with pytest.raises(UserError, match=rf"in use by another run \(process {holder.pid} on "), lock_run_directory(run):
         pass
     holder.kill()
     holder.wait()
-    with exclusive(run):
+    with lock_run_directory(run):
         pass
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"), exclusive(tmp_path / "file" / "run"):
+    with pytest.raises(UserError, match="cannot be written"), lock_run_directory(tmp_path / "file" / "run"):
         pass
 
 
@@ -56,7 +56,7 @@ def test_a_run_on_another_node_is_given_time(tmp_path, monkeypatch, capfd):
     assert holder.stdout.readline() == "held\n"
     (tmp_path / lock.LOCK).write_text("process 1 on another-node\n")
     threading.Timer(1.0, holder.kill).start()
-    with exclusive(tmp_path):
+    with lock_run_directory(tmp_path):
         assert holder.wait() == -signal.SIGKILL
     assert "waiting for process 1 on another-node to let go of it" in capfd.readouterr().err
 
@@ -66,5 +66,5 @@ def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capfd):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(lock.fcntl, "flock", flock)
-    with exclusive(tmp_path):
+    with lock_run_directory(tmp_path):
         assert "cannot be locked (Function not implemented); use it for one run only" in capfd.readouterr().err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lyricbert.training.checkpoint import prune, save_checkpoint
 from lyricbert.training.config import HookConfig
-from lyricbert.training.hooks.write_errors import bearing
+from lyricbert.training.hooks.write_errors import stop_or_warn_on_write_error
 from lyricbert.training.loop import Hook, StepResult, Trainer
 
 
@@ -21,14 +21,14 @@ class CheckpointHook(Hook):
     def step(self, trainer: Trainer, result: StepResult) -> None:
         # The replicas are the same, so the first rank saves, and nobody has to wait for it.
         if trainer.world.is_main and self._is_due(trainer):
-            with bearing(trainer, self._config.keep_going):
+            with stop_or_warn_on_write_error(trainer, self._config.keep_going):
                 save_checkpoint(self._directory, trainer, self._identity)
                 prune(self._directory, self._config.keep_last, trainer.progress.best_step)
             self._saved_at = time.monotonic()
 
     def _is_due(self, trainer: Trainer) -> bool:
         step, every = trainer.progress.step, self._config.checkpoint_every
-        if trainer.done >= 1 or trainer.stop_signal is not None or trainer.progress.best_step == step:
+        if trainer.fraction_done >= 1 or trainer.stop_signal is not None or trainer.progress.best_step == step:
             return True
         if every:
             return step % every == 0

@@ -5,7 +5,7 @@ import sys
 from tqdm import tqdm
 
 from lyricbert.training.config import HookConfig
-from lyricbert.training.hooks.write_errors import bearing
+from lyricbert.training.hooks.write_errors import stop_or_warn_on_write_error
 from lyricbert.training.loop import Hook, StepResult, Trainer
 from lyricbert.training.metrics import MetricsWriter
 
@@ -23,7 +23,7 @@ class EvalHook(Hook):
             self._evaluate(trainer)
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
-        if trainer.done >= 1 or (self._every and trainer.progress.step % self._every == 0):
+        if trainer.fraction_done >= 1 or (self._every and trainer.progress.step % self._every == 0):
             self._evaluate(trainer)
 
     def _evaluate(self, trainer: Trainer) -> None:
@@ -33,8 +33,8 @@ class EvalHook(Hook):
             trainer.progress.best_step, trainer.progress.best_loss = step, values[task.best_metric]
         if self._writer is None:
             return
-        table = task.table()
-        with bearing(trainer, self._keep_going):
+        table = task.prediction_table()
+        with stop_or_warn_on_write_error(trainer, self._keep_going):
             self._writer.scalars(step, values)
             if table is not None:
                 self._writer.text(step, "eval/fill_in", table)

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from lyricbert.training.config import HookConfig
-from lyricbert.training.hooks.write_errors import bearing
+from lyricbert.training.hooks.write_errors import stop_or_warn_on_write_error
 from lyricbert.training.loop import Hook, StepResult, Trainer
 from lyricbert.training.metrics import MetricsWriter
 
@@ -53,14 +53,14 @@ class LogHook(Hook):
             "train/perplexity": math.exp(min(loss, 50.0)),
             "train/lr": result.lr,
             "train/grad_norm": result.grad_norm.item(),
-            "train/skipped_steps": trainer.settle().skipped,
+            "train/skipped_steps": trainer.sync_skip_counts().skipped,
             "throughput/tokens_per_s": real / seconds,
             "throughput/lines_per_s": lines / seconds,
             "data/real_token_fraction": real / padded,
             "data/wait_fraction": waited / (seconds * world.size),
             "memory/peak_gib": _peak_memory(world.device),
         }
-        with bearing(trainer, self._keep_going):
+        with stop_or_warn_on_write_error(trainer, self._keep_going):
             self._writer.scalars(trainer.progress.step, values)
         self._bar.set_postfix({"loss": f"{loss:.3f}", "lines/s": f"{lines / seconds:.0f}"}, refresh=False)
 

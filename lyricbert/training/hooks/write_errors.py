@@ -11,7 +11,7 @@ from lyricbert.training.loop import Trainer
 
 
 @contextmanager
-def bearing(trainer: Trainer, keep_going: bool) -> Iterator[None]:
+def stop_or_warn_on_write_error(trainer: Trainer, keep_going: bool) -> Iterator[None]:
     """What cannot be written in this block ends the run at the next step boundary, or is only warned of."""
     try:
         yield
