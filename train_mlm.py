@@ -1,9 +1,12 @@
-"""Second-stage masked-language-model pre-training of a BERT on a token store.
+"""Continue the masked-language-model (MLM) pre-training of a BERT on a token store.
 
-    torchrun --nproc-per-node 4 train_mlm.py --data DATA --model bert-base-uncased --out RUN
+    torchrun --nproc-per-node 4 train_mlm.py --data DATA --model MODEL --out RUN
 
-The same without torchrun, on one process. A run that was stopped goes on with the same command. The result is
-RUN/model, an ordinary Hugging Face directory; the curves are in RUN/tensorboard and RUN/metrics.jsonl.
+To train in one process, replace `torchrun --nproc-per-node 4` with `python`.
+To resume a stopped run, repeat its command.
+
+The result is RUN/model, a Hugging Face model directory.
+Training curves are in RUN/tensorboard and RUN/metrics.jsonl.
 """
 
 import sys

@@ -1,9 +1,17 @@
-"""Downstream training of a sentence encoder: sections of a song close together, sections of other songs apart.
+"""Train a sentence encoder with a triplet loss on the sections of songs.
 
-    torchrun --nproc-per-node 4 train_triplet.py --data DATA --model RUN/model --out TRIPLET_RUN
+    torchrun --nproc-per-node 4 train_triplet.py \\
+        --data DATA --model MODEL --out RUN
 
-The same without torchrun, on one process. A run that was stopped goes on with the same command. The held-out triplet
-loss and accuracy are in TRIPLET_RUN/metrics.jsonl; `SentenceTransformer` opens TRIPLET_RUN/model.
+A triplet is an anchor, a positive and a negative: a section of a song, another
+section of the same song, and a section of another song.
+
+To train in one process, replace `torchrun --nproc-per-node 4` with `python`.
+To resume a stopped run, repeat its command.
+
+The result is RUN/model, which `SentenceTransformer("RUN/model")` loads.
+Training curves, held-out loss and accuracy are in RUN/tensorboard and
+RUN/metrics.jsonl.
 """
 
 import sys

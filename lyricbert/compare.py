@@ -1,10 +1,15 @@
-"""Did adapting help? The base and the adapted model side by side, with error bars.
+"""Measure whether adapting helped: compare the base and the adapted model.
 
-    python -m lyricbert.compare --data DATA --base bert-base-uncased --adapted RUN/model --out DIR
+    python -m lyricbert.compare --data DATA --base bert-base-uncased \\
+        --adapted RUN/model --out DIR
 
-Trains the triplet task from both models, with the same triplets for each seed; evaluates the MLM loss of both under
-the same masks, and the rank of the same masked words, on the held-out songs. Writes DIR/report.md and
-DIR/report.json: each figure of both, the paired difference with its 95 % bootstrap interval over songs, a verdict.
+On the held-out songs, the command measures the MLM loss and accuracy and the
+ranks of masked words, with the same masks for both models. It then trains the
+triplet task from both models, with the same triplets for each seed.
+
+It writes DIR/report.md and DIR/report.json. They give each metric for both
+models, the paired difference with its 95 % bootstrap interval over songs, and a
+verdict.
 """
 
 from lyricbert.config import parse

@@ -3,7 +3,9 @@
 import argparse
 import dataclasses
 import math
+import re
 import sys
+import textwrap
 import types
 import typing
 from pathlib import Path
@@ -15,15 +17,30 @@ T = TypeVar("T")
 
 
 def option(
-    help: str, default: Any = dataclasses.MISSING, *, choices: tuple = (), check: str = "", metavar: str = ""
+    help: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    advice: str = "",
+    choices: tuple[str, ...] = (),
+    check: str = "",
+    metavar: str = "",
 ) -> Any:
-    """A dataclass field that is also a flag. `check` names the range of a number: see `RANGES`.
+    """A dataclass field that is also a flag.
 
-    A flag without a default must be given; one of type tuple may be given several times. `metavar` makes it a
-    positional argument.
+    `help`: what the flag sets, in lower case, with its unit; it names every choice. It may end with "(default: ...)" if
+    the default is not a plain value. `advice`: when to change the flag, as Markdown for docs/flags.md. `check`: the
+    range of a number, a key of `RANGES`. `metavar`: makes a positional argument.
+
+    A flag without a default is required. A flag of type tuple may be repeated.
     """
-    metadata = {"help": help, "choices": choices, "check": check, "metavar": metavar}
+    metadata = {"help": help, "advice": advice, "choices": choices, "check": check, "metavar": metavar}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def with_default(config: type[Any], name: str, default: Any) -> Any:
+    """The option `name` of the dataclass `config` with another default, for a subclass that declares it again."""
+    field = next(field for field in dataclasses.fields(config) if field.name == name)
+    return dataclasses.field(default=default, metadata=field.metadata)
 
 
 RANGES = {
@@ -40,32 +57,67 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
-def parse(config: type[T], description: str, arguments: list[str] | None = None) -> T:
-    """Parse the command line into the dataclass `config`, whose bases become groups of flags. Raises `UserError`.
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the description as it is, and breaks no line inside a flag or a name with a hyphen."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+def groups(config: type[Any]) -> list[tuple[str, list[dataclasses.Field[Any]]]]:
+    """(title, flags) of each dataclass in the bases of `config`. Groups with a required flag come first.
 
     A field that a subclass declares again, with another default, stays in the group of the base.
     """
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    found = []
+    for owner in reversed([base for base in config.__mro__ if dataclasses.is_dataclass(base)]):
+        own = [fields.pop(name) for name in owner.__annotations__ if name in fields]
+        if own:
+            found.append(((owner.__doc__ or "").splitlines()[0].rstrip("."), own))
+    return sorted(found, key=lambda group: not any(map(_is_required, group[1])))
+
+
+def flag(name: str) -> str:
+    """The flag of a field."""
+    return f"--{name.replace('_', '-')}"
+
+
+def help_and_default(field: dataclasses.Field[Any]) -> tuple[str, str]:
+    """(what a flag sets, its default in words)."""
+    text = field.metadata["help"]
+    if written := re.fullmatch(r"(.*) \(default: (.*)\)", text):
+        return written[1], written[2]
+    if _is_required(field):
+        return text, "required"
+    if field.default is None:
+        return text, "none"
+    return text, "off" if field.default is False else str(field.default)
+
+
+def parse(config: type[T], description: str, arguments: list[str] | None = None) -> T:
+    """Parse the command line into the dataclass `config`, whose bases become groups of flags. Raises `UserError`."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     parser = _Parser(
         prog=f"python -m {module.name}" if module else None,
         description=description,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     hints = typing.get_type_hints(config)
     fields = {field.name: field for field in dataclasses.fields(config)}
-    ungrouped = set(fields)
-    for owner in reversed([base for base in config.__mro__ if dataclasses.is_dataclass(base)]):
-        group = parser.add_argument_group((owner.__doc__ or "").splitlines()[0].rstrip("."))
-        for name in owner.__annotations__:
-            if name in ungrouped:
-                _add_flag(group, fields[name], hints[name])
-                ungrouped.remove(name)
+    required = []
+    for title, members in groups(config):
+        group = parser.add_argument_group(title)
+        for field in members:
+            usage = _add_flag(group, field, hints[field.name])
+            required += [usage] if _is_required(field) else []
+    parser.usage = " ".join(["%(prog)s", *required, "[options]"])
     values = vars(parser.parse_args(arguments))
     for name, value in values.items():
         wording, holds = RANGES.get(fields[name].metadata["check"], ("", lambda _: True))
         if value is not None and not holds(value):
-            raise UserError(f"{_flag(name)} {value}: must be {wording}")
+            raise UserError(f"{flag(name)} {value}: must be {wording}")
     return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
@@ -76,42 +128,37 @@ def to_json(config: Any) -> dict[str, Any]:
     }
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING
 
 
-def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: Any) -> None:
+def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], hint: Any) -> str:
+    """Add the flag of a field to a group. Returns how it is written on the command line."""
     metadata = field.metadata
-    options: dict[str, Any] = {"help": metadata["help"]}
+    text, default = help_and_default(field)
     many = typing.get_origin(hint) is tuple
     kind = _plain_type(hint)
     reader = _path if kind is Path else kind
+    options: dict[str, Any] = {"help": text.replace("%", "%%")}
     if metadata["metavar"]:
-        group.add_argument(
-            field.name,
-            type=reader,
-            metavar=metadata["metavar"],
-            nargs="+" if many else None,
-            **options,
-        )
-        return
+        group.add_argument(field.name, type=reader, metavar=metadata["metavar"], nargs="+" if many else None, **options)
+        return f"{metadata['metavar']}{'...' if many else ''}"
+    options["help"] += " (required)" if _is_required(field) else f" (default: {default.replace('%', '%%')})"
+    name = flag(field.name)
+    if kind is bool:
+        group.add_argument(name, action="store_true", **options)
+        return name
     if many:
         options["action"] = "append"
-    if kind is bool:
-        options["help"] += " (default: off)"
-        group.add_argument(_flag(field.name), action="store_true", **options)
-        return
-    if field.default is dataclasses.MISSING:
+    if _is_required(field):
         options["required"] = True
-        options["help"] += " (required)"
     else:
         options["default"] = field.default
-        if "(default:" not in options["help"]:
-            options["help"] += " (default: none)" if field.default is None else " (default: %(default)s)"
-    options["metavar"] = {int: "N", float: "X", Path: "PATH", str: "NAME"}[kind]
+    value = {int: "N", float: "X", Path: "PATH", str: "NAME"}[kind]
     if metadata["choices"]:
-        options["choices"], options["metavar"] = metadata["choices"], None
-    group.add_argument(_flag(field.name), type=reader, **options)
+        options["choices"], value = metadata["choices"], f"{{{','.join(metadata['choices'])}}}"
+    group.add_argument(name, type=reader, metavar=value, **options)
+    return f"{name} {value}"
 
 
 def _path(text: str) -> Path:

@@ -1,7 +1,9 @@
-"""Fill-in-the-blank predictions of one or more models, side by side.
+"""Predict the masked words of a line, with one or more models side by side.
 
-python -m lyricbert.fill "lipstick stains on my [MASK]" --model RUN/model --model bert-base-uncased --gold sheets
-python -m lyricbert.fill "every word of this line in turn" --mask-each --model RUN/model
+    python -m lyricbert.fill "lipstick stains on my [MASK]" --gold sheets \\
+        --model RUN/model --model bert-base-uncased
+    python -m lyricbert.fill "lipstick stains on my sheets" --mask-each \\
+        --model RUN/model
 """
 
 import json
@@ -17,14 +19,34 @@ _COLUMN = 34
 
 @dataclass(frozen=True)
 class FillConfig:
-    """fill"""
+    """text and models"""
 
-    text: str = option("a line with one [MASK]; with --mask-each, a line without", metavar="TEXT")
-    model: tuple[str, ...] = option("model directory or hub name; give it again for the next column")
-    gold: str | None = option("the word that stood there; its rank is given in each model", None)
-    top: int = option("how many predictions to show", 10, check="positive")
-    mask_each: bool = option("mask every word of the line in turn", False)
-    json: bool = option("print JSON instead of tables", False)
+    text: str = option(
+        "line with one [MASK]; with --mask-each, a line without [MASK]",
+        metavar="TEXT",
+        advice="Put it in quotes, so that the shell passes it as one argument.",
+    )
+    model: tuple[str, ...] = option(
+        "masked language model: a directory or a Hugging Face hub name; may be repeated",
+        advice="Repeat it to compare models: each gets a column.",
+    )
+    gold: str | None = option(
+        "original word at [MASK]; its rank and probability are printed for each model",
+        None,
+        advice="It must be a single token of each model's vocabulary. Cannot be combined with `--mask-each`.",
+    )
+    top: int = option(
+        "number of predictions to print for [MASK]",
+        10,
+        check="positive",
+        advice="`--mask-each` ignores it and prints three for each word.",
+    )
+    mask_each: bool = option(
+        "mask each word of the line in turn; print its rank, its probability and the best predictions",
+        False,
+        advice="Use it to see which words of a line a model finds likely.",
+    )
+    json: bool = option("print JSON instead of tables", False, advice="Use it in scripts.")
 
 
 def main() -> None:

@@ -1,8 +1,17 @@
-"""Lyrics in, token store out: python -m lyricbert.prepare SOURCE... --out DATA
+"""Turn lyrics files into a token store.
 
-Reads .txt (verses apart by blank lines), .json, .jsonl (a `lyrics` field), .csv (a lyrics column) and folders of them.
-Cleans, finds duplicate songs and lines, splits training from validation by song, tokenizes, and writes the store.
-A line of a validation song that also occurs in a training song is left out of the validation song.
+    python -m lyricbert.prepare SOURCE... --out DATA
+
+A SOURCE is a file of one of these kinds, or a folder that contains them:
+
+    .txt             one song; blank lines separate sections
+    .json, .jsonl    songs with a `lyrics` field
+    .csv             one song a row, in a column `lyrics`, `lyric` or `text`
+
+The command cleans the lyrics, removes duplicate songs, splits the songs into
+training and validation, and tokenizes them. A line that occurs several times is
+one example. A validation line that also occurs in a training song is removed.
+It prints what it removed and why.
 """
 
 from dataclasses import dataclass
@@ -14,18 +23,40 @@ from lyricbert.errors import run_command
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """prepare"""
+    """lyrics and token store"""
 
-    sources: tuple[Path, ...] = option("lyrics: .txt, .json, .jsonl, .csv files, and folders of them", metavar="SOURCE")
-    out: Path = option("the directory to make; must not exist")
-    tokenizer: str = option("tokenizer: a model directory or hub name", "bert-base-uncased")
-    val_fraction: float = option("share of the songs held out for validation", 0.05, check="fraction")
-    seed: int = option("seed of the split", 0, check="seed")
+    sources: tuple[Path, ...] = option(
+        "lyrics: .txt, .json, .jsonl or .csv files, or folders that contain them",
+        metavar="SOURCE",
+        advice="Give several to put them into one store.",
+    )
+    out: Path = option(
+        "directory to create for the token store; must not exist",
+        advice="Give it to the trainers and to `compare` as `--data`.",
+    )
+    tokenizer: str = option(
+        "tokenizer: a model directory or a Hugging Face hub name",
+        "bert-base-uncased",
+        advice="Give the model that you will train. The trainers refuse a store with another tokenizer.",
+    )
+    val_fraction: float = option(
+        "share of songs held out for validation",
+        0.05,
+        check="fraction",
+        advice="Raise it for a small corpus: more held-out songs give narrower intervals.",
+    )
+    seed: int = option(
+        "random seed of the split into training and validation songs",
+        0,
+        check="seed",
+        advice="Keep it when you add songs, so that nearly all songs stay in their split.",
+    )
     max_tokens: int | None = option(
-        "longest example in tokens, special tokens included; longer lines are cut, longer sections split"
-        " (default: what the tokenizer says, at most 512)",
+        "maximum length of a line or section in tokens, special tokens included; longer lines are cut, longer sections"
+        " split (default: the tokenizer's maximum, at most 512)",
         None,
         check="positive",
+        advice="Set it to the maximum length of the model, if that is less.",
     )
 
 

@@ -1,10 +1,10 @@
 """Settings of the tasks and of the comparison. Imports neither torch nor transformers, so that --help is quick."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from lyricbert.config import option
-from lyricbert.training.config import LoopConfig
+from lyricbert.config import option, with_default
+from lyricbert.training.config import LoopConfig, PathConfig
 
 LAYOUTS = ("padded", "packed")
 LOSSES = ("triplet", "batch-hard", "soft-margin")
@@ -16,46 +16,139 @@ POOLINGS = ("mean", "cls")
 class MaskedLMConfig(LoopConfig):
     """masked language model"""
 
-    unit: str = option("what an example is", "line", choices=("line", "section"))
-    mask_rate: float = option("share of the tokens to predict in training (evaluation: 0.15)", 0.15, check="fraction")
-    masking: str = option("new masks every epoch, or the same", "dynamic", choices=("dynamic", "static"))
+    unit: str = option(
+        "text of one example: a line, or a section (the lines between two blank lines)",
+        "line",
+        choices=("line", "section"),
+        advice="`section` gives the model more context. Examples are longer, so a micro-batch holds fewer.",
+    )
+    mask_rate: float = option(
+        "share of tokens to predict in training; evaluation always uses 0.15",
+        0.15,
+        check="fraction",
+        advice="A higher rate gives more targets in a step but leaves less context for each.",
+    )
+    masking: str = option(
+        "how often masks change: dynamic (new masks in every epoch) or static (the same in every epoch)",
+        "dynamic",
+        choices=("dynamic", "static"),
+        advice="Use `static` only to compare with a recipe that masks its data once.",
+    )
     layout: str = option(
-        "rows of one example, padded to like lengths, or packed rows of 128 tokens, all of one shape",
+        "arrangement of examples in a batch: padded (one per row, similar lengths together)"
+        " or packed (several per row of 128 tokens)",
         "padded",
         choices=LAYOUTS,
+        advice="Use `packed` with `--compile`, because all its micro-batches have one shape. Rows are longer than 128"
+        " tokens if an example is.",
     )
-    compile: bool = option("compile the layers and the loss with torch.compile", False)
-    head_warmup_steps: int = option("steps that train the MLM head alone, first", 0, check="non-negative")
-    head_warmup_lr: float = option("learning rate of those steps", 1e-3, check="positive")
-    eval_examples: int = option("most held-out examples to evaluate on", 10_000, check="positive")
+    compile: bool = option(
+        "compile the layers and the loss with torch.compile",
+        False,
+        advice="Use it on a GPU, with `--layout packed`. It is slower on a CPU.",
+    )
+    head_warmup_steps: int = option(
+        "number of steps at the start that train only the MLM head, with the encoder frozen",
+        0,
+        check="non-negative",
+        advice="Set it, for example to 50, for a model without an MLM head: its new, random head would damage the"
+        " encoder. With as many steps as the run has, only the head is trained.",
+    )
+    head_warmup_lr: float = option(
+        "learning rate while only the MLM head is trained",
+        1e-3,
+        check="positive",
+        advice="Lower it if the training loss rises during `--head-warmup-steps`.",
+    )
+    eval_examples: int = option(
+        "maximum number of held-out examples in an evaluation",
+        10_000,
+        check="positive",
+        advice="Lower it for quicker evaluations.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TripletConfig(LoopConfig):
-    """triplets"""
+    """triplet task"""
 
-    epochs: int = option("length of the run in epochs", 2, check="positive")
-    tokens_per_batch: int = option("most padded tokens in a micro-batch", 1024, check="positive")
+    epochs: int = with_default(LoopConfig, "epochs", 2)
+    tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 1024)
     loss: str = option(
-        "hinge on the given triplets, hinge on the hardest of a batch, or softplus", "triplet", choices=LOSSES
+        "training loss: triplet (hinge), batch-hard (hinge on the hardest pairs of a micro-batch) or soft-margin"
+        " (softplus)",
+        "triplet",
+        choices=LOSSES,
+        advice="Try `batch-hard` if `eval/active_triplets` is low, that is, if few triplets still have a loss above 0."
+        " `soft-margin` needs no `--margin`. The held-out loss is always the hinge.",
     )
-    margin: float = option("how much closer the positive should be than the negative", 0.5, check="positive")
-    distance: str = option("between embeddings", "cosine", choices=DISTANCES)
-    pooling: str = option("of a section's tokens to an embedding", "mean", choices=POOLINGS)
-    max_length: int = option("longest section in tokens; longer ones keep their first lines", 128, check="positive")
-    max_songs: int | None = option("most labelled songs to train on (default: all)", None, check="positive")
+    margin: float = option(
+        "margin of the hinge loss, in units of --distance; the loss is 0 if the negative is farther away than the"
+        " positive by at least the margin",
+        0.5,
+        check="positive",
+        advice="Choose it from the curves `eval/positive_distance` and `eval/negative_distance`. Euclidean distances"
+        " usually need a larger margin than cosine distances.",
+    )
+    distance: str = option(
+        "distance between two embeddings: cosine (1 - cosine similarity, 0 to 2) or euclidean",
+        "cosine",
+        choices=DISTANCES,
+        advice="Choose the distance that you will use the embeddings with.",
+    )
+    pooling: str = option(
+        "embedding of a section: mean (mean of its token vectors) or cls (vector of its [CLS] token)",
+        "mean",
+        choices=POOLINGS,
+        advice="If the model was trained as a sentence encoder, keep the pooling that it was trained with.",
+    )
+    max_length: int = option(
+        "maximum length of a section in tokens; a longer section keeps only its first lines",
+        128,
+        check="positive",
+        advice="Raise it for long sections, at the price of memory and time.",
+    )
+    max_songs: int | None = option(
+        "maximum number of songs to train on (default: all)",
+        None,
+        check="positive",
+        advice="Set it to measure how much adapting helps a task with few songs.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(TripletConfig):
     """comparison"""
 
-    data: Path = option("the token store that lyricbert.prepare made")
-    base: str = option("the model before adapting: a directory or a hub name")
-    adapted: str = option("the model after it, e.g. RUN/model")
-    out: Path = option("the directory to make for the report; must not exist")
+    data: Path = with_default(PathConfig, "data", MISSING)
+    base: str = option(
+        "model before adapting: a directory or a Hugging Face hub name",
+        advice="Give the model that the MLM run started from.",
+    )
+    adapted: str = option(
+        "model after adapting: a directory or a Hugging Face hub name",
+        advice="Give `RUN/model` of the MLM run.",
+    )
+    out: Path = option(
+        "directory to create for the report; must not exist", advice="Give every report its own directory."
+    )
     # One process: the trainer's four micro-batches of 1024 tokens in one.
-    tokens_per_batch: int = option("most padded tokens in a micro-batch", 4096, check="positive")
-    global_micro_batches: int = option("micro-batches in a step", 1, check="positive")
-    seeds: int = option("triplet trainings of each model, from --seed on", 5, check="positive")
-    eval_examples: int = option("most held-out lines for the MLM figures", 10_000, check="positive")
+    tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 4096)
+    global_micro_batches: int = option(
+        "number of micro-batches in a step",
+        1,
+        check="positive",
+        advice="Raise it for larger steps without more memory.",
+    )
+    seeds: int = option(
+        "number of triplet trainings of each model, with the seeds --seed, --seed + 1, ...",
+        5,
+        check="positive",
+        advice="Raise it to average out more of the variation between trainings. Time grows in proportion.",
+    )
+    eval_examples: int = option(
+        "maximum number of held-out lines for the MLM metrics",
+        10_000,
+        check="positive",
+        advice="Lower it for a quicker report with wider intervals.",
+    )

@@ -14,50 +14,173 @@ PROFILED_STEPS = 5
 class LoopConfig:
     """training"""
 
-    epochs: int = option("length of the run in epochs", 4, check="positive")
-    max_steps: int | None = option("length of the run in steps, instead of --epochs", None, check="positive")
-    max_minutes: float | None = option("length of the run in minutes, instead of --epochs", None, check="positive")
-    lr: float = option("peak learning rate", 5e-5, check="positive")
-    warmup_fraction: float = option("share of the run in which the learning rate rises", 0.06, check="share")
-    decay: str = option("how the learning rate falls to 0 after that", "linear", choices=DECAYS)
-    weight_decay: float = option("AdamW's, not on biases and LayerNorm", 0.01, check="non-negative")
-    clip: float = option("largest norm of the gradient", 1.0, check="positive")
-    tokens_per_batch: int = option("most padded tokens in a micro-batch", 2048, check="positive")
+    epochs: int = option(
+        "length of the run in epochs",
+        4,
+        check="positive",
+        advice="Raise it on a small corpus, as long as the held-out loss in TensorBoard still falls.",
+    )
+    max_steps: int | None = option(
+        "length of the run in steps; replaces --epochs",
+        None,
+        check="positive",
+        advice="Set it for a short trial or for a fixed number of updates. Cannot be combined with `--max-minutes`.",
+    )
+    max_minutes: float | None = option(
+        "length of the run in minutes; replaces --epochs",
+        None,
+        check="positive",
+        advice="Set it for a fixed time. The learning rate then follows the clock, so the run cannot be reproduced bit"
+        " for bit. Cannot be combined with `--max-steps`.",
+    )
+    lr: float = option(
+        "peak learning rate",
+        5e-5,
+        check="positive",
+        advice="Raise it for a small model or a new MLM head: the quickstart uses 2e-4. Lower it if the training loss"
+        " rises.",
+    )
+    warmup_fraction: float = option(
+        "share of the run in which the learning rate rises from 0 to --lr",
+        0.06,
+        check="share",
+        advice="Raise it if the training loss jumps at the start.",
+    )
+    decay: str = option(
+        "shape of the fall of the learning rate to 0 after its warm-up: linear or cosine",
+        "linear",
+        choices=DECAYS,
+        advice="`cosine` keeps the learning rate higher in the first half of the fall and lower in the second.",
+    )
+    weight_decay: float = option(
+        "weight decay of AdamW; applies to matrices, not to biases and LayerNorm",
+        0.01,
+        check="non-negative",
+        advice="Raise it if the held-out loss rises while the training loss falls.",
+    )
+    clip: float = option(
+        "maximum norm of the gradient; a larger gradient is scaled down to it",
+        1.0,
+        check="positive",
+        advice="Choose it from the curve `train/grad_norm`, which shows the norm before clipping.",
+    )
+    tokens_per_batch: int = option(
+        "maximum number of tokens in a micro-batch, padding included",
+        2048,
+        check="positive",
+        advice="Raise it until the GPU's memory is full. The largest micro-batch is tried first, so a value that is too"
+        " high fails at once.",
+    )
     global_micro_batches: int = option(
-        "micro-batches in a step, over all processes; a multiple of their number", 4, check="positive"
+        "number of micro-batches in a step, over all processes; must be a multiple of the number of processes",
+        4,
+        check="positive",
+        advice="Raise it for larger steps without more memory. With the same value, any number of processes that"
+        " divides it trains the same steps.",
     )
     precision: str | None = option(
-        "of matrix products (default: bf16 where the device has it, else fp32)", None, choices=PRECISIONS
+        "autocast dtype: bf16, fp16 or fp32 (default: bf16 if the device supports it, else fp32)",
+        None,
+        choices=PRECISIONS,
+        advice="Use `fp16`, which adds a gradient scaler, on GPUs without bf16. Use `fp32` to rule out rounding as the"
+        " cause of a problem.",
     )
-    compress_gradients: bool = option("send gradients between processes in bf16, for slow links", False)
-    seed: int = option("seed of order, masks and dropout", 0, check="seed")
+    compress_gradients: bool = option(
+        "send gradients between processes in bf16",
+        False,
+        advice="Use it if the network between nodes is slow. It halves the bytes that each step sends.",
+    )
+    seed: int = option(
+        "random seed for data order, masks, triplets and dropout",
+        0,
+        check="seed",
+        advice="Change it to see how much results vary by chance. The same seed reproduces the run.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class HookConfig:
-    """monitoring and checkpoints"""
+    """logging, evaluation and checkpoints"""
 
-    log_every: int = option("steps between two points of the training curves", 10, check="positive")
-    eval_every: int = option(
-        "steps between two evaluations (0: only at the start and the end)", 0, check="non-negative"
+    log_every: int = option(
+        "steps between two points of the training curves",
+        10,
+        check="positive",
+        advice="Lower it for a short run. Each point waits for the GPU, so very low values cost time.",
     )
-    checkpoint_every: int = option("steps between two checkpoints (0: by the clock)", 0, check="non-negative")
-    checkpoint_minutes: float = option("minutes between two checkpoints", 15.0, check="positive")
-    max_bad_steps: int = option("steps in a row to skip for a loss that is not finite", 10, check="positive")
-    timeout_minutes: float = option("minutes that a process waits for the others", 10.0, check="positive")
-    keep_going: bool = option("go on with a warning where a checkpoint or a curve cannot be written", False)
-    keep_last: int = option("newest checkpoints to keep; the best is kept besides", 2, check="positive")
-    profile: bool = option(f"write a trace of {PROFILED_STEPS} early steps to the TensorBoard directory", False)
-    resume: str = option("auto (from the newest whole checkpoint of --out), none, or a checkpoint directory", "auto")
+    eval_every: int = option(
+        "steps between two evaluations; 0 evaluates only at the start and at the end",
+        0,
+        check="non-negative",
+        advice="Set it to follow the held-out loss during the run. The checkpoint with the lowest held-out loss is"
+        " kept.",
+    )
+    checkpoint_every: int = option(
+        "steps between two checkpoints; 0 uses --checkpoint-minutes instead",
+        0,
+        check="non-negative",
+        advice="Set it if you want checkpoints at known steps.",
+    )
+    checkpoint_minutes: float = option(
+        "minutes between two checkpoints; ignored if --checkpoint-every is above 0",
+        15.0,
+        check="positive",
+        advice="Lower it if machines fail often. A killed run loses the work since its last checkpoint.",
+    )
+    max_bad_steps: int = option(
+        "number of consecutive skipped steps that ends the run; a step is skipped if its loss is not finite",
+        10,
+        check="positive",
+        advice="The error message names the examples of the last such step. Look at them, or lower `--lr`, before you"
+        " raise the number.",
+    )
+    timeout_minutes: float = option(
+        "minutes that a process waits for the others; then the run ends and names those that did not respond",
+        10.0,
+        check="positive",
+        advice="Keep it longer than the time to write a checkpoint. Raise it on slow storage.",
+    )
+    keep_going: bool = option(
+        "print a warning and continue if a checkpoint or a curve cannot be written; without this flag, the run ends",
+        False,
+        advice="Use it if the end of the run matters more than its checkpoints, for example on a disk that may fill up."
+        " Earlier checkpoints stay valid either way.",
+    )
+    keep_last: int = option(
+        "number of newest checkpoints to keep; the best one is kept in addition",
+        2,
+        check="positive",
+        advice="Set it to 1 to save disk space. A checkpoint is about three times as large as the model in fp32.",
+    )
+    profile: bool = option(
+        f"write a torch.profiler trace of {PROFILED_STEPS} early steps to the TensorBoard directory",
+        False,
+        advice="Use it to see where the time of a step goes.",
+    )
+    resume: str = option(
+        "checkpoint to resume from: auto (newest valid one in --out, if any),"
+        " none (start anew; refused if --out has checkpoints), or a directory",
+        "auto",
+        advice="Give a directory to return to an earlier checkpoint. Give `none` in a script that must never resume.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PathConfig:
-    """what to train, and where"""
+    """data, model and output"""
 
-    data: Path = option("the token store that lyricbert.prepare made")
-    model: str = option("the BERT to start from: a directory or a hub name")
-    out: Path = option("the run's directory; a run found there goes on")
+    data: Path = option(
+        "token store: a directory that lyricbert.prepare made",
+        advice="Prepare it with the tokenizer of the model.",
+    )
+    model: str = option(
+        "BERT to start from: a directory or a Hugging Face hub name",
+        advice="For triplet training, give `RUN/model` of an MLM run, or any BERT.",
+    )
+    out: Path = option(
+        "output directory; if it holds an unfinished run, training resumes",
+        advice="Give every run its own directory.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
