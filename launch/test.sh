@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv if there is none, install, check the style and run the tests.
+# Make .venv if there is none, install, check style and types, and run the tests.
 # Arguments go to pytest. PYTHON names the interpreter that makes .venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,4 +9,5 @@ source launch/venv.sh
 install -r requirements.txt -r tests/requirements.txt
 "$VENV" -m ruff check .
 "$VENV" -m ruff format --check .
+"$VENV" -m mypy lyricbert
 exec "$VENV" -m pytest "$@"

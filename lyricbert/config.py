@@ -9,11 +9,14 @@ import textwrap
 import types
 import typing
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from lyricbert.errors import UserError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def option(
@@ -172,6 +175,5 @@ def _path(text: str) -> Path:
 
 def _plain_type(hint: Any) -> type:
     """The type of one value: `Path` of `Path`, of `tuple[Path, ...]` and of `Path | None`."""
-    if typing.get_origin(hint) in (tuple, types.UnionType):
-        return typing.get_args(hint)[0]
-    return hint
+    plain: type = typing.get_args(hint)[0] if typing.get_origin(hint) in (tuple, types.UnionType) else hint
+    return plain

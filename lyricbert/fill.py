@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from lyricbert.config import option, parse
 from lyricbert.errors import UserError, run_command
@@ -70,7 +71,7 @@ def main() -> None:
     print(json.dumps(result, indent=2) if config.json else shown)
 
 
-def format_one(result: dict) -> str:
+def format_one(result: dict[str, Any]) -> str:
     """The result of `fill_one` as a table, a column a model."""
     models = result["models"]
     lines = [result["text"], "    " + "".join(_cell(_tail(model["model"])) for model in models)]
@@ -83,7 +84,7 @@ def format_one(result: dict) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def format_each(result: dict) -> str:
+def format_each(result: dict[str, Any]) -> str:
     """The result of `fill_each` as a table, a row a word, a column a model: rank, probability, best predictions."""
     lines = [result["text"], " " * 16 + "".join(_cell(_tail(name)) for name in result["models"])]
     for word in result["words"]:

@@ -5,8 +5,15 @@ Source: the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pse
 """
 
 import hashlib
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+# torch is named only, so that modules which hash numpy arrays do not import it.
+Int64s = TypeVar("Int64s", np.ndarray, "torch.Tensor")
 
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
@@ -20,25 +27,27 @@ def derive_key(*parts: int | str) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
-def hash64(key, values):
+def hash64(key: int | Int64s, values: Int64s) -> Int64s:
     """Hash int64 `values` under an int64 `key` (int or broadcastable array): int64 array, all 64 bits random."""
-    x = values * _GAMMA + key
+    x: Int64s = values * _GAMMA + key
     x = (x ^ _shift_right(x, 30)) * _MULTIPLIER_1
     x = (x ^ _shift_right(x, 27)) * _MULTIPLIER_2
-    return x ^ _shift_right(x, 31)
+    hashed: Int64s = x ^ _shift_right(x, 31)
+    return hashed
 
 
-def top_bits(hashed, bits: int):
+def top_bits(hashed: Int64s, bits: int | Int64s) -> Int64s:
     """The top `bits` (at most 63) of int64 hashes as non-negative int64 numbers below `2**bits`."""
     return _shift_right(hashed, 64 - bits)
 
 
-def _shift_right(x, bits: int):
+def _shift_right(x: Int64s, bits: int | Int64s) -> Int64s:
     # int64 shifts keep the sign on both libraries; masking makes the shift a logical one.
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    shifted: Int64s = (x >> bits) & ((1 << (64 - bits)) - 1)
+    return shifted
 
 
-def permute(key, count, index: np.ndarray) -> np.ndarray:
+def permute(key: int | np.ndarray, count: int | np.ndarray, index: np.ndarray) -> np.ndarray:
     """The places, int64, to which a random permutation of `count` things takes those at `index`, int64.
 
     `key` and `count` are integers, or arrays like `index` where each element belongs to a permutation of its own. A
@@ -58,4 +67,5 @@ def _feistel(key: np.ndarray, half: np.ndarray, value: np.ndarray) -> np.ndarray
     left, right = value >> half, value & ((1 << half) - 1)
     for turn in range(_TURNS):
         left, right = right, left ^ top_bits(hash64(key, right * _TURNS + turn), half)
-    return left << half | right
+    joined: np.ndarray = left << half | right
+    return joined

@@ -16,6 +16,7 @@ It prints what it removed and why.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lyricbert.config import option, parse
 from lyricbert.errors import run_command
@@ -70,7 +71,7 @@ def main() -> None:
     print(summary(config.out, meta))
 
 
-def summary(out: Path, meta: dict) -> str:
+def summary(out: Path, meta: dict[str, Any]) -> str:
     """The closing summary as a table: one column a split, then what was dropped and why."""
     train, validation = meta["counts"]["train"], meta["counts"]["validation"]
     rows = [f"{'':<14}{'train':>12}{'validation':>12}"]

@@ -1,9 +1,9 @@
 """Batches of examples in rows, with attention masks over padding, made ahead of the step that needs them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from lyricbert.batches.examples import Examples
 from lyricbert.songs.tokenizer import Vocabulary
 
 T = TypeVar("T")
+Tensors = TypeVar("Tensors", bound=tuple[torch.Tensor | None, ...])
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,17 @@ class MicroBatch:
     padded_tokens: int
 
 
-def to_device(tensors: tuple[torch.Tensor | None, ...], device: torch.device) -> tuple[torch.Tensor | None, ...]:
+def to_device(tensors: Tensors, device: torch.device) -> Tensors:
     """The tensors on `device`. Pinned ones are copied while the GPU works."""
-    return tuple(tensor if tensor is None else tensor.to(device, non_blocking=True) for tensor in tensors)
+    moved = tuple(tensor if tensor is None else tensor.to(device, non_blocking=True) for tensor in tensors)
+    return cast(Tensors, moved)  # as many tensors, and None where there was None
 
 
 def concatenated_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The numbers `starts[i] ... starts[i] + counts[i] - 1` of every i, one after the other: int64 [sum of counts]."""
     before = np.cumsum(counts) - counts
-    return np.arange(counts.sum()) + np.repeat(starts - before, counts)
+    numbers: np.ndarray = np.arange(counts.sum()) + np.repeat(starts - before, counts)
+    return numbers
 
 
 def make_batch(
@@ -88,9 +91,10 @@ def make_batch(
     attention_mask[tokens] = np.repeat(number, chosen.lengths)
     position_ids[tokens] = concatenated_ranges(np.zeros_like(starts), chosen.lengths)
     _write_tokens(input_ids, starts, chosen, vocabulary)
-    flat = (input_ids, attention_mask, position_ids)
     return Batch(
-        *(torch.from_numpy(array.reshape(rows, width)) for array in flat),
+        input_ids=torch.from_numpy(input_ids.reshape(rows, width)),
+        attention_mask=torch.from_numpy(attention_mask.reshape(rows, width)),
+        position_ids=torch.from_numpy(position_ids.reshape(rows, width)),
         example_ids=torch.from_numpy(example_ids),
         lines=int(chosen.line_count.sum()),
         real_tokens=len(tokens),
@@ -115,7 +119,7 @@ def _write_tokens(input_ids: np.ndarray, starts: np.ndarray, examples: Examples,
     input_ids[line_start + line_length] = vocabulary.sep
 
 
-def prefetch(items: Iterator[T]) -> Iterator[T]:
+def prefetch(items: Iterator[T]) -> Generator[T, None, None]:
     """The items of an iterator, the next one made in a thread while the caller uses the last."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         coming = executor.submit(next, items, None)

@@ -92,7 +92,8 @@ def _examples(store: TokenStore, first_line: np.ndarray, line_count: np.ndarray)
 
     def lengths_of(part: slice) -> np.ndarray:
         first, count = first_line[part].astype(np.int64), line_count[part]
-        return (1 + offsets[first + count] - offsets[first] + count).astype(np.int32)
+        lengths: np.ndarray = 1 + offsets[first + count] - offsets[first] + count
+        return lengths.astype(np.int32)
 
     return Examples(store, first_line, line_count, _by_chunks(len(first_line), lengths_of))
 

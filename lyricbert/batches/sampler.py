@@ -71,7 +71,8 @@ class LengthOrder:
         start = self._starts[length]
         key = derive_key("order", self._seed, epoch)
         shuffled = permute(key + length, self.counts[length], places - start)
-        return self._examples[start + shuffled].astype(np.int64)
+        examples: np.ndarray = self._examples[start + shuffled]
+        return examples.astype(np.int64)
 
 
 class LengthBucketSampler(Sampler):

@@ -25,7 +25,8 @@ class Triplets:
 
     def lengths(self) -> np.ndarray:
         """int64 [T]: tokens of the longest of the three sections."""
-        return self.sections.lengths[self.rows].max(axis=0)
+        longest: np.ndarray = self.sections.lengths[self.rows].max(axis=0)
+        return longest
 
 
 def draw_triplets(store: TokenStore, split: int, key: int, max_length: int, max_songs: int | None = None) -> Triplets:

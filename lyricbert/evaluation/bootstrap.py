@@ -43,8 +43,14 @@ def paired_difference(base: np.ndarray, adapted: np.ndarray, weight: np.ndarray,
         differences.append((times @ (adapted - base)) / np.maximum(times @ weight, 1e-12))
     low, high = np.percentile(np.concatenate(differences), [2.5, 97.5])
     total = weight.sum()
-    means = base.sum() / total, adapted.sum() / total
-    return PairedDifference(*map(float, means), float((adapted - base).sum() / total), float(low), float(high), songs)
+    return PairedDifference(
+        base=float(base.sum() / total),
+        adapted=float(adapted.sum() / total),
+        difference=float((adapted - base).sum() / total),
+        low=float(low),
+        high=float(high),
+        songs=songs,
+    )
 
 
 def sum_by_song(song: np.ndarray, values: np.ndarray) -> np.ndarray:

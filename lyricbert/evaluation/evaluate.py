@@ -102,9 +102,7 @@ class MaskedLMEvaluator:
             inputs, row, logits, gold = self._predict(model, self.mask_one_word, indices)
         lengths = self._examples.lengths[indices]
         best = logits.topk(top).indices
-        return [
-            (inputs[r, : lengths[r]].tolist(), gold[n].item(), best[n].tolist()) for n, r in enumerate(row.tolist())
-        ]
+        return [(inputs[r, : lengths[r]].tolist(), int(gold[n]), best[n].tolist()) for n, r in enumerate(row.tolist())]
 
     def _predict(
         self, model: MaskedLM, mask: Masker, indices: np.ndarray

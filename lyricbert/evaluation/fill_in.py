@@ -82,7 +82,7 @@ def _single_token(word: str, filler: Filler) -> int:
         )
     if ids[0] == filler.tokenizer.unk_token_id:
         raise UserError(f"--gold {word}: not in the vocabulary of {filler.name}; give another word")
-    return ids[0]
+    return int(ids[0])
 
 
 def fill_each(text: str, fillers: list[Filler]) -> dict[str, object]:

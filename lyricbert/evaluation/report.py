@@ -1,5 +1,7 @@
 """The report of a comparison as Markdown."""
 
+from typing import Any
+
 from lyricbert.evaluation.bootstrap import RESAMPLES
 
 FIGURES = {
@@ -18,7 +20,7 @@ MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
 DECISIVE = "triplet_loss"
 
 
-def format_report(report: dict) -> str:
+def format_report(report: dict[str, Any]) -> str:
     """The text of report.md, from what report.json holds."""
     config = report["config"]
     lines = [

@@ -4,7 +4,8 @@ It is written out here, rather than called, for what training on short lines gai
 in one row, a last layer that runs where its result is wanted only, and operations chosen by device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,17 +14,26 @@ from transformers import BertModel
 
 from lyricbert.models.ops import attend, dropout
 
-Layer = Callable[[nn.Module, torch.Tensor, torch.Tensor | None, torch.Size, torch.Tensor | None], torch.Tensor]
+if TYPE_CHECKING:  # the checker alone needs these names, which transformers does not export
+    from transformers.models.bert.modeling_bert import (
+        BertCrossAttention,
+        BertLayer,
+        BertOutput,
+        BertSelfAttention,
+        BertSelfOutput,
+    )
+
+Layer = Callable[["BertLayer", torch.Tensor, torch.Tensor | None, torch.Size, torch.Tensor | None], torch.Tensor]
 
 
 def layer(
-    module: nn.Module,
+    module: "BertLayer",
     hidden: torch.Tensor,
     visible: torch.Tensor | None,
     shape: torch.Size,
     positions: torch.Tensor | None,
 ) -> torch.Tensor:
-    """One layer, a `BertLayer`, of float32 [rows * width, hidden]; all but the attention at `positions` only, if given.
+    """One layer of float32 [rows * width, hidden]; all but the attention at `positions` only, if given.
 
     `visible`: bool [rows, 1, width, width], which tokens see each other; None where all of a row do. `shape`:
     (rows, width).
@@ -54,7 +64,7 @@ def encode(
     if attention_mask is not None:
         visible = attention_mask[:, None, :, None] == attention_mask[:, None, None, :]
     hidden = _embed(bert, words, position_ids).flatten(0, 1)
-    *before, last = bert.encoder.layer
+    *before, last = cast("Iterable[BertLayer]", bert.encoder.layer)
     for module in before:
         hidden = run_layer(module, hidden, visible, position_ids.shape, None)
     return run_layer(last, hidden, visible, position_ids.shape, positions)
@@ -68,7 +78,10 @@ def _embed(bert: BertModel, words: torch.Tensor, position_ids: torch.Tensor) -> 
 
 
 def _self_attention(
-    module: nn.Module, hidden: torch.Tensor, visible: torch.Tensor | None, shape: torch.Size
+    module: "BertSelfAttention | BertCrossAttention",
+    hidden: torch.Tensor,
+    visible: torch.Tensor | None,
+    shape: torch.Size,
 ) -> torch.Tensor:
     parts = (module.query, module.key, module.value)
     weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
@@ -78,8 +91,9 @@ def _self_attention(
     return context.transpose(1, 2).reshape(-1, heads * size)
 
 
-def _add_and_normalize(module: nn.Module, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-    return module.LayerNorm(dropout(module.dense(x), _rate(module.dropout)) + residual)
+def _add_and_normalize(module: "BertSelfOutput | BertOutput", x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+    normalized: torch.Tensor = module.LayerNorm(dropout(module.dense(x), _rate(module.dropout)) + residual)
+    return normalized
 
 
 def _rate(module: nn.Dropout) -> float:

@@ -1,8 +1,9 @@
 """Loading a BERT and its tokenizer from a directory or the Hugging Face hub."""
 
+from typing import Any, TypeVar, cast
+
 import torch
-from torch import nn
-from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from lyricbert.errors import UserError
 from lyricbert.models.masked_lm import MaskedLM
@@ -15,6 +16,8 @@ from lyricbert.songs.tokenizer import (
     load_tokenizer,
     quiet_libraries_and_check_path,
 )
+
+Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 def load_masked_lm(name: str, seed: int = 0) -> tuple[MaskedLM, bool]:
@@ -46,7 +49,7 @@ def load_tokenizer_for(model_name: str, config_vocabulary_size: int, store: Toke
     return tokenizer
 
 
-def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
+def _load(kind: type[Model], name: str, **options: Any) -> tuple[Model, dict[str, Any]]:
     quiet_libraries_and_check_path(name)
     try:
         config = AutoConfig.from_pretrained(name)
@@ -54,7 +57,7 @@ def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
             raise UserError(f"{name}: a model of type {config.model_type}; lyricbert adapts BERT models")
         if config.is_decoder:
             raise UserError(f"{name}: configured as a decoder (is_decoder); lyricbert adapts encoders")
-        model, loading = kind.from_pretrained(
+        loaded = kind.from_pretrained(
             name,
             config=config,
             use_safetensors=True,
@@ -63,6 +66,7 @@ def _load(kind: type, name: str, **options: object) -> tuple[nn.Module, dict]:
             ignore_mismatched_sizes=True,  # they are told of below
             **options,
         )
+        model, loading = cast(tuple[Model, dict[str, Any]], loaded)  # with output_loading_info
     except UserError:
         raise
     except Exception as error:  # the hub, the file system and the weights' own parser fail in many ways

@@ -1,5 +1,7 @@
 """Operations of the encoder that a CPU does best in another way than a GPU. The mathematics is the same on both."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
@@ -49,16 +51,18 @@ def tied_embedding_lookup(weight: torch.Tensor, ids: torch.Tensor) -> tuple[torc
     """
     if weight.device.type != "cpu":
         return F.embedding(ids, weight), weight
-    return _TiedEmbeddingLookup.apply(weight, ids)
+    looked_up: tuple[torch.Tensor, torch.Tensor]
+    looked_up = _TiedEmbeddingLookup.apply(weight, ids)  # type: ignore[no-untyped-call]  # torch does not annotate it
+    return looked_up
 
 
 class _TiedEmbeddingLookup(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weight: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(ctx: Any, weight: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.save_for_backward(ids)
         return F.embedding(ids, weight), weight.view_as(weight)
 
     @staticmethod
-    def backward(ctx, of_rows: torch.Tensor, of_weight: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, of_rows: torch.Tensor, of_weight: torch.Tensor) -> tuple[torch.Tensor, None]:
         (ids,) = ctx.saved_tensors
         return of_weight.index_add_(0, ids.flatten(), of_rows.flatten(0, -2)), None

@@ -30,7 +30,8 @@ class SentenceEncoder(nn.Module):
             return encode(self.bert, words, attention_mask, position_ids, first)
         hidden = encode(self.bert, words, attention_mask, position_ids).unflatten(0, (rows, width))
         weight = attention_mask.unsqueeze(-1).float()
-        return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+        mean: torch.Tensor = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
+        return mean
 
     def save(self, directory: Path, tokenizer: PreTrainedTokenizerFast) -> None:
         """Write a Hugging Face directory that `SentenceTransformer` opens with the right pooling."""

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from lyricbert.errors import FailedElsewhere, UserError
@@ -28,7 +29,7 @@ class World:
     rank: int
     size: int
     device: torch.device
-    store: dist.Store | None = None
+    store: Store | None = None
 
     @property
     def is_main(self) -> bool:
@@ -50,6 +51,8 @@ class World:
 
     def unresponsive_ranks(self) -> str:
         """Which ranks have not given up waiting too, and where they run. For one that has."""
+        if self.store is None:  # a process alone waits for none
+            return "none"
         self.store.set(f"waited/{self.rank}", "")
         time.sleep(_GRACE)
         late = [rank for rank in range(self.size) if not self.store.check([f"waited/{rank}"])]
@@ -101,7 +104,7 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
             dist.destroy_process_group()
 
 
-def _restart_scoped_store(store: dist.Store, rank: int, size: int) -> dist.Store:
+def _restart_scoped_store(store: Store, rank: int, size: int) -> Store:
     """A part of torchrun's store that only the processes that started together have.
 
     torchrun keeps its store when it restarts the processes (pytorch issue 135712), so the addresses of the dead are
@@ -115,8 +118,8 @@ def _restart_scoped_store(store: dist.Store, rank: int, size: int) -> dist.Store
             for other in range(1, size):
                 store.set(store.get(f"started/{other}").decode(), own)
             time.sleep(0.01)
-        return dist.PrefixStore(own, store)
+        return PrefixStore(own, store)
     store.set(f"started/{rank}", own)
     first = store.get(own).decode()
     store.set(f"{first}/{rank}", "")
-    return dist.PrefixStore(first, store)
+    return PrefixStore(first, store)

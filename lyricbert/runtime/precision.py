@@ -1,6 +1,7 @@
 """Mixed precision: which number format a device computes in."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ def best_precision(device: torch.device) -> str:
     return "bf16" if supported else "fp32"
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """Matrix products in `precision`, the rest in float32."""
     if precision == "fp32":
         return nullcontext()

@@ -15,7 +15,7 @@ _INVISIBLE = re.compile(
 _WORD = re.compile(r"\w")
 
 
-def clean(lyrics: str, dropped: Counter) -> tuple[tuple[str, ...], ...]:
+def clean(lyrics: str, dropped: Counter[str]) -> tuple[tuple[str, ...], ...]:
     """Sections of lines: split at blank lines and at `[Headers]`, without what Genius pages add around lyrics."""
     text = unicodedata.normalize("NFC", lyrics).replace("\r\n", "\n").replace("\r", "\n").strip()
     without_preamble = _GENIUS_PREAMBLE.sub("", text)
@@ -25,7 +25,8 @@ def clean(lyrics: str, dropped: Counter) -> tuple[tuple[str, ...], ...]:
     # A prompt is glued to the line or header that follows it.
     text, prompts = _GENIUS_PROMPTS.subn("\n", text)
     dropped["Genius prompts"] += prompts
-    sections, section = [], []
+    sections: list[tuple[str, ...]] = []
+    section: list[str] = []
     for raw in text.split("\n"):
         line = " ".join(_INVISIBLE.sub("", raw).split())
         if _SECTION_HEADER.match(line):

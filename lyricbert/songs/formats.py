@@ -42,7 +42,7 @@ def list_files(sources: Iterable[Path]) -> list[Path]:
     return files
 
 
-def read_songs(path: Path, dropped: Counter) -> Iterator[Song]:
+def read_songs(path: Path, dropped: Counter[str]) -> Iterator[Song]:
     """Read the songs of one file. What cleaning leaves out is counted by reason in `dropped`."""
     reader = {".txt": _read_txt, ".json": _read_json, ".jsonl": _read_jsonl, ".csv": _read_csv}[path.suffix.lower()]
     try:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
@@ -21,11 +22,11 @@ def prepare_store(
     val_fraction: float,
     seed: int,
     max_tokens: int | None,
-) -> dict:
+) -> dict[str, Any]:
     """Read `sources` and make the token store `out`. Returns its meta.json. Raises `UserError`; see `PrepareConfig`."""
     files = list_files(sources)
     tokenizer = load_tokenizer(tokenizer_name)
-    dropped: Counter = Counter()
+    dropped: Counter[str] = Counter()
     with new_directory(out) as directory:
         corpus = tokenize_files(files, tokenizer, _example_limit(max_tokens, tokenizer), dropped)
         if len(corpus.song_keys) < 2:

@@ -11,7 +11,7 @@ from lyricbert.songs.tokenized import TokenizedSongs
 
 
 def split_and_flatten(
-    corpus: TokenizedSongs, val_fraction: float, seed: int, vocabulary_size: int, dropped: Counter
+    corpus: TokenizedSongs, val_fraction: float, seed: int, vocabulary_size: int, dropped: Counter[str]
 ) -> dict[str, np.ndarray]:
     """The store's arrays: songs split, validation lines that occur in training left out, duplicates marked."""
     songs = len(corpus.song_keys)
@@ -32,16 +32,16 @@ def split_and_flatten(
     keys, line_split = keys[keep], line_split[keep]
     # Sections and songs that lost every line go; the rest are numbered anew.
     sections, line_section = np.unique(line_section[keep], return_inverse=True)
-    songs, section_song = np.unique(section_song[sections], return_inverse=True)
+    kept_songs, section_song = np.unique(section_song[sections], return_inverse=True)
     section_offsets = _offsets(np.bincount(line_section))
     return {
         "tokens": tokens.astype(np.uint16 if vocabulary_size <= 2**16 else np.uint32),
         "line_offsets": _offsets(line_lengths[keep]),
         "section_offsets": section_offsets,
         "song_offsets": _offsets(np.bincount(section_song)),
-        "song_split": song_split[songs],
+        "song_split": song_split[kept_songs],
         "line_first": first_occurrences(keys, line_split),
-        "section_first": first_occurrences(section_keys(keys, section_offsets), song_split[songs][section_song]),
+        "section_first": first_occurrences(section_keys(keys, section_offsets), song_split[kept_songs][section_song]),
     }
 
 

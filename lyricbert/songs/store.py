@@ -15,6 +15,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class TokenStore:
     """An opened store. The arrays are those of the module's docstring, memory-mapped and read-only."""
 
     path: Path
-    meta: dict
+    meta: dict[str, Any]
     tokens: np.ndarray
     line_offsets: np.ndarray
     section_offsets: np.ndarray
@@ -84,7 +85,7 @@ def open_store(path: Path) -> TokenStore:
     return store
 
 
-def _open_array(path: Path, described: dict | None) -> np.ndarray:
+def _open_array(path: Path, described: dict[str, Any] | None) -> np.ndarray:
     try:
         array = np.lib.format.open_memmap(path, mode="r")  # reads .npy only, and no objects
     except (OSError, ValueError, EOFError):
@@ -103,7 +104,7 @@ def _check_offsets(store: TokenStore) -> None:
         raise UserError(f"{store.path}: its arrays do not fit together; prepare the store again")
 
 
-def write_arrays(directory: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
+def write_arrays(directory: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write `arrays` and `meta.json`, which describes each array by shape, dtype and SHA-256."""
     described = {}
     for name, kind in ARRAYS.items():

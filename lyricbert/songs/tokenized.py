@@ -23,17 +23,18 @@ _CHARACTERS_A_TOKEN = 100
 class TokenizedSongs:
     """The corpus as it grows: one entry a line, section or song. Keys are 64-bit digests that find duplicates."""
 
-    tokens: array = field(default_factory=lambda: array("I"))
-    line_lengths: array = field(default_factory=lambda: array("q"))
-    line_keys: array = field(default_factory=lambda: array("q"))
-    section_lines: array = field(default_factory=lambda: array("q"))
-    song_sections: array = field(default_factory=lambda: array("q"))
-    song_keys: array = field(default_factory=lambda: array("q"))
+    # Quoted, as `array[int]` cannot be evaluated before Python 3.12.
+    tokens: "array[int]" = field(default_factory=lambda: array("I"))
+    line_lengths: "array[int]" = field(default_factory=lambda: array("q"))
+    line_keys: "array[int]" = field(default_factory=lambda: array("q"))
+    section_lines: "array[int]" = field(default_factory=lambda: array("q"))
+    song_sections: "array[int]" = field(default_factory=lambda: array("q"))
+    song_keys: "array[int]" = field(default_factory=lambda: array("q"))
     known_songs: set[int] = field(default_factory=set)
 
 
 def tokenize_files(
-    files: list[Path], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter
+    files: list[Path], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter[str]
 ) -> TokenizedSongs:
     """Read, clean and tokenize every song. Examples have at most `limit` tokens, special tokens included."""
     corpus = TokenizedSongs()
@@ -54,7 +55,7 @@ def named(files: list[Path]) -> str:
 
 
 def _add_songs(
-    corpus: TokenizedSongs, songs: list[Song], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter
+    corpus: TokenizedSongs, songs: list[Song], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter[str]
 ) -> None:
     # A line of megabytes is cut at --max-tokens anyhow; hardly any token stands for this many characters.
     longest = _CHARACTERS_A_TOKEN * limit
@@ -83,7 +84,7 @@ def _keep_lines(
     token_ids: Iterable[list[int]],
     tokenizer: PreTrainedTokenizerFast,
     limit: int,
-    dropped: Counter,
+    dropped: Counter[str],
 ) -> Iterator[tuple[int, list[int]]]:
     """(key, token ids) of the lines that hold a known word, cut to `limit` less [CLS] and [SEP]."""
     for line, ids in zip(lines, token_ids, strict=True):
@@ -95,7 +96,7 @@ def _keep_lines(
 
 
 def _add_song(
-    corpus: TokenizedSongs, key: int, sections: list[list[tuple[int, list[int]]]], limit: int, dropped: Counter
+    corpus: TokenizedSongs, key: int, sections: list[list[tuple[int, list[int]]]], limit: int, dropped: Counter[str]
 ) -> None:
     corpus.song_keys.append(key)
     corpus.song_sections.append(0)

@@ -41,7 +41,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
     except Exception as error:  # the hub, the file system and the tokenizer's own parser fail in many ways
         raise UserError(f"{name}: no tokenizer could be loaded ({first_line(error)}); {LOADING_REMEDY}") from None
-    if not tokenizer.is_fast:
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"{name}: has no fast tokenizer (tokenizer.json); convert it with transformers first")
     missing = [kind for kind in ("pad", "cls", "sep", "mask") if getattr(tokenizer, f"{kind}_token_id") is None]
     if missing:

@@ -1,6 +1,7 @@
 """Second-stage masked-language-model pre-training, as a task for the loop."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from lyricbert.batches.batching import MicroBatch, make_batch
 from lyricbert.batches.examples import unit_examples
 from lyricbert.batches.masking import IGNORE, MaskingTables, mask_tokens, target_positions, training_key
 from lyricbert.batches.packing import PackedSampler
-from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.batches.sampler import LengthBucketSampler, Sampler
 from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.models.loading import load_tokenizer_for
 from lyricbert.models.masked_lm import MaskedLM
@@ -43,8 +44,9 @@ class MaskedLMTask:
         budget = (config.tokens_per_batch, config.global_micro_batches, config.seed)
         if config.layout == "packed":
             width = max(_PACKED_WIDTH, int(lengths.max()))
-            self.sampler = PackedSampler(lengths, width, *budget)
-            self._shape = (self.sampler.rows_per_batch, width)
+            packed = PackedSampler(lengths, width, *budget)
+            self.sampler: Sampler = packed
+            self._shape: tuple[int, int] | None = (packed.rows_per_batch, width)
         else:
             self.sampler = LengthBucketSampler(lengths, *budget)
             self._shape = None
@@ -82,7 +84,7 @@ class MaskedLMTask:
     def prediction_table(self) -> str:
         rows = [f"| line | gold | top {_TABLE_TOP} |", "|---|---|---|"]
         for ids, gold, top in self._evaluator.predictions(self.module, self._table_rows, _TABLE_TOP):
-            line = self._tokenizer.decode(ids[1:-1])
+            line = cast(str, self._tokenizer.decode(ids[1:-1]))  # one text of one list of ids
             words = self._tokenizer.convert_ids_to_tokens([gold, *top])
             cells = (line, words[0], ", ".join(words[1:]))
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -94,7 +94,7 @@ def verify(checkpoint: Path) -> str | None:
 
 def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
     """(the newest checkpoint that verifies or None, a warning for each newer one that does not)."""
-    warnings = []
+    warnings: list[str] = []
     for checkpoint in checkpoints(directory):
         problem = verify(checkpoint)
         if problem is None:

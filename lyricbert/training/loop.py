@@ -1,5 +1,6 @@
 """The hand-written training loop that both trainers share: from step to step, with hooks at each step boundary."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -102,10 +103,15 @@ class Trainer:
         return self.config.max_steps or self.config.epochs * self.task.sampler.steps_per_epoch
 
     @property
+    def total_seconds(self) -> float:
+        """Length of the run in seconds; infinite if it is measured in steps."""
+        return math.inf if self.config.max_minutes is None else 60 * self.config.max_minutes
+
+    @property
     def fraction_done(self) -> float:
         """Share of the run that is over."""
         if self.total_steps is None:
-            return min(1.0, self.progress.seconds / (60 * self.config.max_minutes))
+            return min(1.0, self.progress.seconds / self.total_seconds)
         return self.progress.step / self.total_steps
 
     def train(self, hooks: Sequence[Hook]) -> None:
@@ -200,6 +206,6 @@ class Trainer:
     def _schedule_progress(self) -> float:
         """How much of the time that no parameter is frozen is over, at the middle of the step to come."""
         if self.total_steps is None:
-            limit = 60 * self.config.max_minutes - self.progress.frozen_seconds
+            limit = self.total_seconds - self.progress.frozen_seconds
             return (self.progress.seconds - self.progress.frozen_seconds) / max(limit, 1e-9)
         return (self.progress.step - self.head_warmup.steps + 0.5) / (self.total_steps - self.head_warmup.steps)

@@ -44,15 +44,20 @@ class MetricsWriter:
         line = (json.dumps({"step": step, **values}) + "\n").encode()
         if self._file.write(line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        board = self._open_board()
+        for name, value in values.items():
+            board.add_scalar(name, value, step)
+        board.flush()
+
+    def _open_board(self) -> SummaryWriter:
+        """TensorBoard's writer, a new one after an error."""
         if self._board is None:
             self._board = SummaryWriter(str(self._run / "tensorboard"))
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
-        self._board.flush()
+        return self._board
 
     def text(self, step: int, name: str, markdown: str) -> None:
         """A text for TensorBoard's text tab."""
-        self._board.add_text(name, markdown, step)
+        self._open_board().add_text(name, markdown, step)
 
     def hyperparameters(self, values: dict[str, object], metrics: list[str]) -> None:
         """The run's settings for TensorBoard's hparams tab, in the run's own directory."""
@@ -60,7 +65,7 @@ class MetricsWriter:
             name: value if isinstance(value, (int, float, str, bool)) else str(value) for name, value in values.items()
         }
         for summary in hparams(plain, dict.fromkeys(metrics)):
-            self._board._get_file_writer().add_summary(summary)
+            self._open_board()._get_file_writer().add_summary(summary)
 
     def close(self) -> None:
         """Flush and close both."""

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import nn
-from torch.distributed import GradBucket
+from torch.distributed import GradBucket  # type: ignore[attr-defined]  # public, but torch does not declare it
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
@@ -74,10 +74,10 @@ class TrainStep:
         for number, batch in enumerate(micro_batches):
             # Dropout depends on the micro-batch's place in the step, not on the rank that it runs on.
             torch.manual_seed(derive_key("dropout", self.config.seed, step, number * world.size + world.rank))
-            is_last = number == len(micro_batches) - 1
-            with nullcontext() if is_last or world.size == 1 else self._replica.no_sync():
+            replica, is_last = self._replica, number == len(micro_batches) - 1
+            with nullcontext() if is_last or not isinstance(replica, DistributedDataParallel) else replica.no_sync():
                 with autocast(world.device, self.precision):
-                    loss = self._replica(*to_device(batch.inputs, world.device))
+                    loss = replica(*to_device(batch.inputs, world.device))
                 # DDP averages over the ranks; the loss is a mean over the terms of all of them.
                 self.scaler.scale(loss * world.size / terms).backward()
             loss_sum += loss.detach()
@@ -90,13 +90,14 @@ class TrainStep:
         """
         gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
         grad_norm = nn.utils.get_total_norm(gradients) / self.scaler.get_scale()
-        # Fused AdamW divides the gradients by this as it reads them, which saves a pass over all of them.
-        self.optimizer.grad_scale = (grad_norm / self.config.clip).clamp(min=1.0)
+        # Fused AdamW divides the gradients by `grad_scale` as it reads them, which saves a pass over all of them. It
+        # skips the update where `found_inf` is 1, without waiting for the GPU. AdamW declares neither attribute.
+        self.optimizer.grad_scale = (grad_norm / self.config.clip).clamp(min=1.0)  # type: ignore[attr-defined]
         bad = self._is_bad(loss_sum, grad_norm)
         self.skips[0] += bad
         self.skips[1] = (self.skips[1] + 1) * bad
         if not self.scaler.is_enabled():
-            self.optimizer.found_inf = bad.float()  # fused AdamW then does nothing, without waiting for the GPU
+            self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]  # see above
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -112,7 +113,7 @@ class TrainStep:
 
 def _compress(group: None, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
     """All-reduce in bf16. DDP takes torch's hook of that name on NCCL only, though gloo adds bf16 too."""
-    return bf16_compress_hook(group, bucket)
+    return bf16_compress_hook(group, bucket)  # type: ignore[arg-type]  # None is the default group
 
 
 def _make_optimizer(module: nn.Module, config: LoopConfig) -> torch.optim.AdamW:

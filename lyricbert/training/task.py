@@ -18,9 +18,13 @@ class Task(Protocol):
     `module(*inputs)` is a summed loss, float32 [].
     """
 
-    module: nn.Module
-    sampler: Sampler
     best_metric: str
+
+    @property
+    def module(self) -> nn.Module: ...
+
+    @property
+    def sampler(self) -> Sampler: ...
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
         """The batch, on the CPU, of the sampler's examples `indices`: int64 [rows, examples of a row]."""

@@ -3,6 +3,7 @@
 import math
 import resource
 import time
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -20,7 +21,7 @@ class LogHook(Hook):
         self._writer = writer
         self._every = config.log_every
         self._keep_going = config.keep_going
-        self._bar: tqdm | None = None
+        self._bar: tqdm[Any] | None = None
 
     def start(self, trainer: Trainer) -> None:
         self._reset()
@@ -46,7 +47,7 @@ class LogHook(Hook):
         world, seconds = trainer.world, self._seconds
         lines, real, padded, waited = world.sum(self._sums).tolist()
         self._reset()
-        if self._writer is None:
+        if self._writer is None or self._bar is None:
             return
         values = {
             "train/loss": loss,
@@ -76,13 +77,13 @@ class LogHook(Hook):
 def _bar_scale(trainer: Trainer) -> tuple[int, str]:
     """(length, unit) of the progress bar: steps, or the seconds of a run that is measured in minutes."""
     if trainer.total_steps is None:
-        return round(60 * trainer.config.max_minutes), "s"
+        return round(trainer.total_seconds), "s"
     return trainer.total_steps, "step"
 
 
 def _bar_position(trainer: Trainer) -> int:
     if trainer.total_steps is None:
-        return min(round(60 * trainer.config.max_minutes), int(trainer.progress.seconds))
+        return min(round(trainer.total_seconds), int(trainer.progress.seconds))
     return trainer.progress.step
 
 

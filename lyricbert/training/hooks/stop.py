@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from types import FrameType
+from typing import Any
 
 from lyricbert.training.loop import Hook, StepResult, Trainer
 
@@ -20,7 +21,7 @@ class StopHook(Hook):
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
         self._received_at = 0.0
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Any] = {}
 
     def start(self, trainer: Trainer) -> None:
         self._before = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
