@@ -9,17 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-# Neither the tests nor the commands that they start look for the hub; libraries read this when they are imported.
-os.environ["HF_HUB_OFFLINE"] = "1"
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
-from lyricbert import prepare
-from lyricbert.runtime.distributed import World
-from lyricbert.songs.store import open_store
+if TYPE_CHECKING:
+    from transformers import BertTokenizer, PreTrainedModel
+
+    from lyricbert.runtime.distributed import World
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +27,17 @@ the a on in under over through with without never always again tonight slowly ru
 turn break sing cry
 """
 WORD_LIST = WORDS.split()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set what the tests and the commands that they start inherit.
+
+    torch and transformers read these variables when they are imported, so this file imports them inside functions.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    # Tests start up to four processes, which a machine with one GPU refuses. `pytest -m gpu` is a process of its own.
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def make_songs(count: int, seed: int) -> list[dict[str, str]]:
@@ -65,7 +73,9 @@ def songs_file(work: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tokenizer(work: Path) -> BertTokenizer:
+def tokenizer(work: Path) -> "BertTokenizer":
+    from transformers import BertTokenizer
+
     letters = list(string.ascii_lowercase)
     tokens = [
         "[PAD]",
@@ -84,8 +94,13 @@ def tokenizer(work: Path) -> BertTokenizer:
     return BertTokenizer(vocab=vocabulary, model_max_length=64)
 
 
-def make_model(directory: Path, kind: type, tokenizer: BertTokenizer, seed: int = 0, positions: int = 64) -> Path:
+def make_model(
+    directory: Path, kind: "type[PreTrainedModel]", tokenizer: "BertTokenizer", seed: int = 0, positions: int = 64
+) -> Path:
     """Save a tiny, randomly initialised BERT of class `kind` with its tokenizer."""
+    import torch
+    from transformers import BertConfig
+
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -101,30 +116,42 @@ def make_model(directory: Path, kind: type, tokenizer: BertTokenizer, seed: int 
 
 
 @pytest.fixture(scope="session")
-def model_dir(work: Path, tokenizer: BertTokenizer) -> Path:
+def model_dir(work: Path, tokenizer: "BertTokenizer") -> Path:
     """A tiny BERT with an MLM head."""
+    from transformers import BertForMaskedLM
+
     return make_model(work / "model", BertForMaskedLM, tokenizer)
 
 
 @pytest.fixture(scope="session")
-def encoder_dir(work: Path, tokenizer: BertTokenizer) -> Path:
+def encoder_dir(work: Path, tokenizer: "BertTokenizer") -> Path:
     """A tiny BERT without an MLM head."""
+    from transformers import BertModel
+
     return make_model(work / "encoder", BertModel, tokenizer, seed=1)
 
 
 @pytest.fixture(scope="session")
 def store_dir(work: Path, songs_file: Path, model_dir: Path) -> Path:
+    from lyricbert import prepare
+
     call(prepare.main, songs_file, "--out", work / "store", "--tokenizer", model_dir, "--val-fraction", 0.2)
     return work / "store"
 
 
 @pytest.fixture
 def store(store_dir: Path):
+    from lyricbert.songs.store import open_store
+
     return open_store(store_dir)
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> "World":
+    import torch
+
+    from lyricbert.runtime.distributed import World
+
     return World(rank=0, size=1, device=torch.device("cpu"))
 
 
