@@ -19,6 +19,8 @@ MODEL=${MODEL:-bert-base-uncased}
 OUT=${OUT:-runs/pipeline}
 # Nodes of each training.
 NODES=${NODES:-1}
+# CPUs on each node of every job. Empty: 32 for a training, 8 for prepare and compare.
+CPUS=${CPUS-}
 # Flags of lyricbert.prepare, train_mlm.py, train_triplet.py and lyricbert.compare.
 PREPARE_FLAGS=${PREPARE_FLAGS-}
 MLM_FLAGS=${MLM_FLAGS-}
@@ -35,7 +37,7 @@ fail() {
 # id in `job` and prints it. A job whose predecessor failed is cancelled rather than kept waiting.
 submit() {
     job=$(sbatch --parsable --job-name "$1" ${2:+--dependency "afterok$2" --kill-on-invalid-dep yes} \
-        --nodes "$3" --output "$logs/%x-%j.log" "$REPO/launch/$4" "${@:5}")
+        --nodes "$3" ${CPUS:+--cpus-per-task "$CPUS"} --output "$logs/%x-%j.log" "$REPO/launch/$4" "${@:5}")
     job=${job%%;*} # a cluster's name may follow the id
     echo "$1 $job"
 }

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # From lyrics to report: install into .venv, prepare, adapt, fill in blanks, compare.
 #
-#   bash launch/quickstart.sh                                  songs of this repository, a small BERT from PyPI, 2 CPU cores
+#   bash launch/quickstart.sh                                  songs of this repository, a small BERT from PyPI
 #   SOURCE=my_lyrics/ bash launch/quickstart.sh                your lyrics
-#   MODEL=bert-base-uncased SOURCE=my_lyrics/ NPROC=4 bash launch/quickstart.sh          the real thing, on four GPUs
+#   MODEL=bert-base-uncased SOURCE=my_lyrics/ bash launch/quickstart.sh          the real thing, on GPUs
 #
+# Starts one process per GPU, or 2 processes where there is no GPU; NPROC sets another number.
 # What is done already is kept: after an interruption the same command goes on. Settings are variables, see below.
 
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$REPO/launch/venv.sh"
+source "$REPO/launch/gpus.sh"
 if [ $# -gt 0 ]; then
     sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     [[ $1 = -h || $1 = --help ]] || exit 2
@@ -20,8 +22,8 @@ fi
 SOURCE=${SOURCE:-$REPO/lyricbert/demo}
 # The BERT to start from: a directory or a hub name. Empty: the encoder of all-MiniLM-L6-v2 from PyPI.
 MODEL=${MODEL:-}
-# Processes, one a GPU; without a GPU, one a CPU core.
-NPROC=${NPROC:-2}
+# Number of processes: one per GPU, or 2 on a machine without GPUs.
+NPROC=${NPROC:-$(default_processes)}
 # Where everything goes.
 name=$(basename "$SOURCE")
 OUT=${OUT:-$REPO/runs/quickstart-${name%.*}${MODEL:+-$(basename "$MODEL")}}
@@ -122,5 +124,5 @@ Took $((SECONDS / 60)) min $((SECONDS % 60)) s. What next:
 The curves      "$REPO/.venv/bin/tensorboard" --logdir "$OUT"
 Another line    the same command with LINE="there is a light left on in the [MASK]" before it
 Your lyrics     SOURCE=my_lyrics/ bash "$0"
-On four GPUs    MODEL=bert-base-uncased SOURCE=my_lyrics/ NPROC=4 bash "$0"
+On GPUs         MODEL=bert-base-uncased SOURCE=my_lyrics/ bash "$0"
 END

@@ -2,8 +2,14 @@
 # if SLURM warns that its time is running out.
 
 source "$REPO/launch/common.sh"
-# Processes on each node, one a GPU.
-GPUS=${GPUS:-4}
+source "$REPO/launch/gpus.sh"
+# Number of processes on each node: one per GPU of the job, or 2 on nodes without GPUs. Where SLURM does not manage the
+# GPUs, those of the first node are counted.
+GPUS=${GPUS:-${SLURM_GPUS_ON_NODE:-$(default_processes)}}
+# CPU threads of each process: the CPUs of a node, shared between its processes.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((SLURM_CPUS_PER_TASK > GPUS ? SLURM_CPUS_PER_TASK / GPUS : 1))}
+# Since SLURM 22.05 srun does not inherit --cpus-per-task from the job.
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 # Where the processes find each other: the job's first node, and a port that depends on the job.
 MASTER=${MASTER:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}
 PORT=${PORT:-$((20000 + SLURM_JOB_ID % 20000))}
@@ -14,7 +20,7 @@ SAVE_SECONDS=${SAVE_SECONDS:-150}
 start() {
     local out=$1 script=$2 warned=no status=0
     shift 2
-    echo "job $SLURM_JOB_ID: $SLURM_NNODES nodes x $GPUS processes, restart ${SLURM_RESTART_COUNT:-0}"
+    echo "job $SLURM_JOB_ID: $SLURM_NNODES nodes x $GPUS processes x $OMP_NUM_THREADS threads, restart ${SLURM_RESTART_COUNT:-0}"
     srun --kill-on-bad-exit=1 "$PYTHON" -m torch.distributed.run \
         --nnodes "$SLURM_NNODES" --nproc-per-node "$GPUS" \
         --rdzv-backend c10d --rdzv-endpoint "$MASTER:$PORT" --rdzv-id "$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}" \

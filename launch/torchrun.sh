@@ -3,8 +3,11 @@
 # Directory of this repository.
 REPO=${REPO:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 source "$REPO/launch/common.sh"
-# Processes, one a GPU.
-NPROC=${NPROC:-4}
+source "$REPO/launch/gpus.sh"
+# Number of processes: one per GPU, or 2 on a machine without GPUs.
+NPROC=${NPROC:-$(default_processes)}
+# CPU threads of each process.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 # start SCRIPT ARGUMENT...
 start() {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Second-stage pre-training on one machine, four GPUs by default. Flags of train_mlm.py may follow:
-#   DATA=data/store MODEL=bert-base-uncased OUT=runs/mlm NPROC=4 bash launch/torchrun_mlm.sh --epochs 4
+# Second-stage pre-training on one machine, with one process per GPU, or 2 processes where there is no GPU. NPROC sets
+# another number. Flags of train_mlm.py may follow:
+#   DATA=data/store MODEL=bert-base-uncased OUT=runs/mlm bash launch/torchrun_mlm.sh --epochs 4
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/torchrun.sh"
 

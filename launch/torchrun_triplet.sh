@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Downstream triplet training on one machine, four GPUs by default. Flags of train_triplet.py may follow:
-#   DATA=data/store MODEL=runs/mlm/model OUT=runs/triplet NPROC=4 bash launch/torchrun_triplet.sh --max-songs 300
+# Downstream triplet training on one machine, with one process per GPU, or 2 processes where there is no GPU. NPROC
+# sets another number. Flags of train_triplet.py may follow:
+#   DATA=data/store MODEL=runs/mlm/model OUT=runs/triplet bash launch/torchrun_triplet.sh --max-songs 300
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/torchrun.sh"
 

@@ -21,19 +21,22 @@ def why_not() -> str | None:
 
 
 class SlurmCluster:
-    """The cluster's daemons, from `start` to `stop`; `environment` leads SLURM's commands to it."""
+    """The cluster's daemons, from `start` to `stop`.
+
+    `environment` leads SLURM's commands to the cluster. `folder` holds its files.
+    """
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.folder = folder
         self._daemons: list[subprocess.Popen] = []
         self.environment = {**os.environ, "PATH": _path(), "SLURM_CONF": str(folder / "slurm.conf")}
 
     def start(self) -> None:
         """Start the daemons and wait until both nodes are idle."""
         self._write_configuration()
-        munge = [f"--{name}={self._folder}/munge.{name}" for name in ("socket", "key-file", *_MUNGE_KEEPS)]
+        munge = [f"--{name}={self.folder}/munge.{name}" for name in ("socket", "key-file", *_MUNGE_KEEPS)]
         self._daemon("munged", "--foreground", "--force", *munge)
-        _until(lambda: (self._folder / "munge.socket").exists(), "munged's socket")
+        _until(lambda: (self.folder / "munge.socket").exists(), "munged's socket")
         self._daemon("slurmctld", "-D")
         for node in ("n1", "n2"):
             self._daemon("slurmd", "-D", "-N", node)
@@ -58,16 +61,19 @@ class SlurmCluster:
         return dict(word.partition("=")[::2] for word in self.call("scontrol", "show", "job", number).split())
 
     def _write_configuration(self) -> None:
-        (self._folder / "state").mkdir()
-        (self._folder / "munge.key-file").write_bytes(os.urandom(1024))
-        (self._folder / "munge.key-file").chmod(0o600)
+        (self.folder / "state").mkdir()
+        (self.folder / "munge.key-file").write_bytes(os.urandom(1024))
+        (self.folder / "munge.key-file").chmod(0o600)
         text = _TEMPLATE.read_text().replace("@HOST@", socket.gethostname().split(".")[0])
         for number, port in enumerate(_free_ports(3)):
             text = text.replace(f"@PORT{number}@", str(port))
-        (self._folder / "slurm.conf").write_text(text.replace("@FOLDER@", str(self._folder)))
+        for number in range(4):
+            (self.folder / f"gpu{number}").touch()
+        (self.folder / "gres.conf").write_text(f"AutoDetect=off\nName=gpu File={self.folder}/gpu[0-3]\n")
+        (self.folder / "slurm.conf").write_text(text.replace("@FOLDER@", str(self.folder)))
 
     def _daemon(self, *command: str) -> None:
-        with (self._folder / "log").open("a") as log:
+        with (self.folder / "log").open("a") as log:
             self._daemons.append(subprocess.Popen(command, env=self.environment, stdout=log, stderr=log))
 
 

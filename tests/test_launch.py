@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from slurm_cluster import why_not
+from stand_ins import note_taking_python, nvidia_smi, path_with, write_programs
 
 from lyricbert.training.metrics import read_metrics
 
-stand_ins = pytest.mark.skipif(why_not() is None, reason="test_slurm.py does it on a real cluster")
+without_slurm = pytest.mark.skipif(why_not() is None, reason="test_slurm.py does it on a real cluster")
 
 SMALL = ("--tokens-per-batch", "256", "--log-every", "1")
 
@@ -27,23 +28,49 @@ def test_torchrun(task, tmp_path, store_dir, model_dir):
     assert (tmp_path / "my run/model/model.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("installed", "visible", "processes"),
+    [
+        (None, None, 2),
+        (0, None, 2),
+        (1, None, 1),
+        (8, None, 8),
+        (8, "0,5", 2),
+        (8, "", 2),
+        (8, "-1", 2),
+        (8, "NoDevFiles", 2),
+        (2, "1,7,0", 1),  # CUDA ignores the invalid entry and all that follow
+        (2, "GPU-8932f937, GPU-46deb3c7", 2),
+        (0, "GPU-8932f937", 2),
+    ],
+)
+def test_one_process_per_gpu_or_two_without_gpus(installed, visible, processes, tmp_path):
+    settings = {"PATH": path_with(nvidia_smi(tmp_path, installed)), "PYTHON": note_taking_python(tmp_path)}
+    variables = environment(settings)
+    variables.pop("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = visible
+    for task in ("mlm", "triplet"):
+        command = ["bash", ROOT / f"launch/torchrun_{task}.sh"]
+        said = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert f" --nproc-per-node {processes} {ROOT}/train_{task}.py" in said
+
+
 @pytest.fixture
 def cluster(tmp_path) -> Path:
     """A folder of stand-ins for SLURM's commands; `scontrol` notes what it is asked."""
-    (tmp_path / "bin").mkdir()
     scripts = {
         "srun": 'shift\nexec "$@"',  # the first argument is srun's own flag
         "scontrol": f'[ "$1" = show ] && echo 127.0.0.1 || echo "$@" >> "{tmp_path}/asked"',
     }
-    for name, body in scripts.items():
-        (tmp_path / "bin" / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
+    write_programs(tmp_path / "bin", scripts)
     return tmp_path
 
 
 def submit(cluster: Path, script: str, settings: dict[str, object], *flags: str) -> subprocess.Popen:
     slurm = {"SLURM_JOB_ID": os.getpid(), "SLURM_NNODES": 1, "SLURM_JOB_NODELIST": "n1", "SLURM_SUBMIT_DIR": ROOT}
-    variables = {**slurm, "PATH": f"{cluster / 'bin'}:{os.environ['PATH']}", "PYTHON": sys.executable, **settings}
+    slurm["SLURM_CPUS_PER_TASK"] = 2
+    variables = {**slurm, "PATH": path_with(cluster / "bin"), "PYTHON": sys.executable, **settings}
     return subprocess.Popen(
         ["bash", ROOT / "launch" / script, *SMALL, *flags],
         env=environment(variables),
@@ -54,7 +81,7 @@ def submit(cluster: Path, script: str, settings: dict[str, object], *flags: str)
     )
 
 
-@stand_ins
+@without_slurm
 @pytest.mark.parametrize("task", ["mlm", "triplet"])
 def test_sbatch_to_the_end(task, cluster, store_dir, model_dir):
     settings = {"DATA": store_dir, "MODEL": model_dir, "OUT": "run", "GPUS": 1}
@@ -65,7 +92,30 @@ def test_sbatch_to_the_end(task, cluster, store_dir, model_dir):
     assert not (cluster / "asked").exists()
 
 
-@stand_ins
+@pytest.mark.parametrize(
+    ("settings", "installed", "processes", "threads"),
+    [
+        ({"SLURM_CPUS_PER_TASK": 32, "SLURM_GPUS_ON_NODE": 8}, 0, 8, 4),
+        ({"SLURM_CPUS_PER_TASK": 1, "SLURM_GPUS_ON_NODE": 4}, 0, 4, 1),
+        ({"SLURM_CPUS_PER_TASK": 32, "SLURM_GPUS_ON_NODE": 4, "GPUS": 3}, 4, 3, 10),
+        ({"SLURM_CPUS_PER_TASK": 32, "OMP_NUM_THREADS": 5}, 1, 1, 5),
+        ({"SLURM_CPUS_PER_TASK": 32}, None, 2, 16),
+    ],
+)
+def test_sbatch_shares_the_cpus_of_a_node_between_its_processes(settings, installed, processes, threads, cluster):
+    """One process per GPU of the job, or two. `srun` is told the CPUs, which it does not inherit."""
+    variables = {
+        "PATH": path_with(cluster / "bin", nvidia_smi(cluster, installed)),
+        "PYTHON": note_taking_python(cluster),
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(installed or 0))),
+    }
+    said, _ = submit(cluster, "mlm.sbatch", {**variables, **settings}).communicate(timeout=60)
+    cpus = settings["SLURM_CPUS_PER_TASK"]
+    assert f"\nthreads {threads}, srun cpus {cpus}: -m torch.distributed.run --nnodes 1" in said
+    assert f" --nproc-per-node {processes} " in said
+
+
+@without_slurm
 def test_sbatch_out_of_time_saves_and_requeues(cluster, store_dir, model_dir):
     settings = {"DATA": store_dir, "MODEL": model_dir, "OUT": "run", "GPUS": 2}
     job = submit(cluster, "mlm.sbatch", settings, "--max-steps", "100000")
@@ -98,11 +148,10 @@ def test_sbatch_passes_a_failure_on(cluster, store_dir):
 )
 def test_a_pipeline_that_cannot_start_submits_nothing(cluster, settings, complaint):
     """`sbatch` is a stand-in that notes what it is asked."""
-    (cluster / "bin/sbatch").write_text(f'#!/usr/bin/env bash\necho "$@" >> "{cluster}/asked"\n')
-    (cluster / "bin/sbatch").chmod(0o755)
+    write_programs(cluster / "bin", {"sbatch": f'echo "$@" >> "{cluster}/asked"'})
     (cluster / "lyrics.txt").write_text("la la la\n")
     (cluster / "done/report").mkdir(parents=True)
-    variables = {"PATH": f"{cluster / 'bin'}:{os.environ['PATH']}", "SOURCE": "lyrics.txt", **settings}
+    variables = {"PATH": path_with(cluster / "bin"), "SOURCE": "lyrics.txt", **settings}
     command = ["bash", ROOT / "launch/pipeline.sh"]
     done = subprocess.run(command, cwd=cluster, env=environment(variables), capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
@@ -112,4 +161,5 @@ def test_a_pipeline_that_cannot_start_submits_nothing(cluster, settings, complai
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:
-    return {**os.environ, **{name: str(value) for name, value in settings.items()}}
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return {**inherited, **{name: str(value) for name, value in settings.items()}}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, make_songs
+from stand_ins import nvidia_smi, path_with
 
 SETTINGS = {
     "SOURCE": "my lyrics",
@@ -94,6 +95,19 @@ def test_it_ends_with_the_report_and_keeps_what_is_done(box):
     (box / "my lyrics/new.txt").write_text("a new song\n")
     assert "has changed since" in refuse(quickstart(box))
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize(("installed", "processes"), [(0, 2), (1, 1), (5, 5)])
+def test_the_default_is_one_process_per_gpu_or_two_without_gpus(box, installed, processes):
+    """The interpreter is a stand-in that notes how it is asked to train, and then fails."""
+    python = box / "a copy/.venv/bin/python"
+    python.write_text('#!/bin/sh\n[ "$2" != torch.distributed.run ] || { echo "$@"; exit 1; }\n')
+    driver = nvidia_smi(box, installed)
+    visible = ",".join(map(str, range(installed)))
+    process = quickstart(box, NPROC="", PATH=path_with(driver), CUDA_VISIBLE_DEVICES=visible)
+    said, _ = process.communicate(timeout=60)
+    assert f"== 3/5 Adapt with {processes} processes\n-m torch.distributed.run --standalone" in said
+    assert f" --nproc-per-node {processes} " in said
 
 
 def test_interrupted_in_training_it_goes_on(box):

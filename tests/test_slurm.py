@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,15 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, finish, torchrun
 from slurm_cluster import SlurmCluster, why_not
+from stand_ins import note_taking_python
 
 from benchmarks.chaos import differences, last_step
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM here: {why_not()}")
 
+# What a job needs to run on the tests' cluster: the interpreter, the address of the first node, whose name is made up,
+# and one thread per process, since the two CPUs of this host play 64.
+HERE = {"PYTHON": sys.executable, "MASTER": "127.0.0.1", "OMP_NUM_THREADS": 1}
 FLAGS = ("--max-steps", 300, "--tokens-per-batch", 128, "--log-every", 1, "--eval-every", 100, "--checkpoint-every", 40)
 
 
@@ -43,11 +48,10 @@ class Job:
 
     def __init__(self, cluster: SlurmCluster, folder: Path, store: Path, model: Path, *options: str):
         self._cluster, self.run, self._log = cluster, folder / "run", folder / "job.log"
-        settings = {"DATA": store, "MODEL": model, "OUT": self.run, "GPUS": 1, "PYTHON": sys.executable}
+        settings = {**HERE, "DATA": store, "MODEL": model, "OUT": self.run, "GPUS": 1, "REPO": ROOT}
         self.number = submit(
-            cluster, {**settings, "REPO": ROOT, "MASTER": "127.0.0.1"}, "--nodes=2", "--gpus-per-node=0",
-            f"--output={self._log}", *options, ROOT / "launch/mlm.sbatch", *FLAGS,
-        )  # fmt: skip
+            cluster, settings, "--nodes=2", f"--output={self._log}", *options, ROOT / "launch/mlm.sbatch", *FLAGS
+        )
 
     @property
     def said(self) -> str:
@@ -87,11 +91,49 @@ class Job:
 
 
 def submit(cluster: SlurmCluster, settings: dict[str, object], *words: object) -> str:
+    """Submit a job from the cluster's folder. Returns its id."""
+    return run(cluster, settings, cluster.folder, "sbatch", "--parsable", *words).strip()
+
+
+def run(cluster: SlurmCluster, settings: dict[str, object], folder: Path, *command: object) -> str:
+    """Run a command, which must succeed, in a folder. Returns its output."""
     environment = {**cluster.environment, **{name: str(value) for name, value in settings.items()}}
-    command = ["sbatch", "--parsable", *map(str, words)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done.stdout
+
+
+def readme_commands() -> list[str]:
+    """The commands of the README's section on SLURM, as printed."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^## [^\n]*SLURM.*?(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)[0]
+    blocks = "".join(re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
+    lines = blocks.replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def run_as_printed(cluster: SlurmCluster, settings: dict[str, object], repository: Path, command: str) -> list[str]:
+    """Run a command of the README in `repository`, its absolute paths below that folder. Returns its jobs' ids."""
+    moved = command.replace("=/", f"={repository}/")
+    return re.findall(r" (\d+)$", run(cluster, {**HERE, **settings}, repository, "bash", "-c", moved), re.MULTILINE)
+
+
+@pytest.fixture
+def repository(tmp_path) -> Path:
+    """A folder with the repository's programs, which jobs are submitted from and write their logs to."""
+    for name in ("launch", "lyricbert", "train_mlm.py", "train_triplet.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def wait_for_the_end(cluster: SlurmCluster, job: str, folder: Path) -> None:
+    """Wait until a job that writes its log into `folder` has completed. It must not fail."""
+    end = time.monotonic() + 300
+    while (state := cluster.job(job).get("JobState")) in ("PENDING", "RUNNING", "COMPLETING"):
+        assert time.monotonic() < end, cluster.call("squeue")
+        time.sleep(0.2)
+    assert state == "COMPLETED", "".join(log.read_text() for log in folder.glob("*.log"))
 
 
 @pytest.fixture
@@ -142,38 +184,49 @@ def test_a_node_is_lost(cluster, job, undisturbed):
     assert_finished(lost, undisturbed, restarts=1)
 
 
-def test_the_pipeline_from_lyrics_to_report(cluster, tmp_path, songs_file, model_dir):
+@pytest.mark.parametrize(
+    ("script", "options", "nodes", "threads", "cpus", "started"),
+    [
+        ("mlm", ["--nodes=2"], 2, 8, 32, "torch.distributed.run --nnodes 2 --nproc-per-node 4 "),
+        ("mlm", ["--gpus-per-node=0"], 1, 16, 32, "torch.distributed.run --nnodes 1 --nproc-per-node 2 "),
+        ("triplet", ["--cpus-per-task=9"], 1, 2, 9, "torch.distributed.run --nnodes 1 --nproc-per-node 4 "),
+        ("prepare", [], 1, 8, "none", "lyricbert.prepare "),
+        ("compare", [], 1, 8, "none", "lyricbert.compare "),
+    ],
+)
+def test_the_cpus_of_a_job_reach_its_processes(script, options, nodes, threads, cpus, started, cluster, repository):
+    """On every node. The interpreter is a stand-in that notes what it is started with."""
+    python = note_taking_python(repository)
+    settings = {"PYTHON": python, "REPO": ROOT, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": ""}
+    job = submit(cluster, settings, f"--chdir={repository}", *options, ROOT / f"launch/{script}.sbatch")
+    wait_for_the_end(cluster, job, repository)
+    said = (repository / f"lyricbert-{script}-{job}.log").read_text()
+    assert said.count(f"threads {threads}, srun cpus {cpus}: -m {started}") == nodes
+
+
+def test_the_pipeline_of_the_readme_from_lyrics_to_report(cluster, repository, songs_file, model_dir):
+    """As printed, with one process, one CPU and few steps for each training."""
+    (repository / "data/lyrics").mkdir(parents=True)
+    shutil.copy(songs_file, repository / "data/lyrics")
     settings = {
-        "SOURCE": songs_file,
         "MODEL": model_dir,
-        "OUT": tmp_path / "songs",
         "GPUS": 1,
-        "MASTER": "127.0.0.1",
-        "PYTHON": sys.executable,
         "SBATCH_GPUS_PER_NODE": 0,
+        "CPUS": 1,
         "PREPARE_FLAGS": "--val-fraction 0.2",
         "MLM_FLAGS": "--max-steps 5",
         "TRIPLET_FLAGS": "--max-steps 5 --max-length 64",
         "COMPARE_FLAGS": "--seeds 1 --max-songs 10 --max-length 64 --epochs 1",
     }
-    done = subprocess.run(
-        ["bash", ROOT / "launch/pipeline.sh"],
-        env={**cluster.environment, **{name: str(value) for name, value in settings.items()}},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    jobs = dict(line.split() for line in done.stdout.splitlines())
-    assert list(jobs) == ["prepare", "mlm", "triplet-base", "triplet-adapted", "compare"]
+    (command,) = (command for command in readme_commands() if "pipeline.sh" in command)
+    names = ["prepare", "mlm", "triplet-base", "triplet-adapted", "compare"]
+    jobs = dict(zip(names, run_as_printed(cluster, settings, repository, command), strict=True))
     needs = {name: set(re.findall(r"afterok:(\d+)", cluster.job(job)["Dependency"])) for name, job in jobs.items()}
     assert needs["triplet-adapted"] == {jobs["mlm"]}
     assert needs["compare"] == {jobs[name] for name in ("mlm", "triplet-base", "triplet-adapted")}
-    end = time.monotonic() + 200
-    while (state := cluster.job(jobs["compare"]).get("JobState")) in ("PENDING", "RUNNING", "COMPLETING"):
-        assert time.monotonic() < end, cluster.call("squeue")
-        time.sleep(0.2)
-    assert state == "COMPLETED", "".join(log.read_text() for log in (tmp_path / "songs").glob("*.log"))
-    assert (tmp_path / "songs/report/report.md").is_file()
-    assert {path.name for path in (tmp_path / "songs").glob("triplet-*/model")} == {"model"}
-    assert len(list((tmp_path / "songs").glob("*.log"))) == 5
+    assert {cluster.job(job)["CPUs/Task"] for job in jobs.values()} == {"1"}
+    results = repository / "runs/songs"
+    wait_for_the_end(cluster, jobs["compare"], results)
+    assert (results / "report/report.md").is_file()
+    assert {path.name for path in results.glob("triplet-*/model")} == {"model"}
+    assert len(list(results.glob("*.log"))) == 5
