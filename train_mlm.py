@@ -30,11 +30,12 @@ def main() -> None:
     from lyricbert.runtime.distributed import start_world
     from lyricbert.songs.store import open_store
     from lyricbert.tasks.mlm import MaskedLMTask
-    from lyricbert.training.run import check_run_directory, train_run
+    from lyricbert.training.run import check_run_directory, resolve_config, train_run
 
     check_run_directory(config)
     store = open_store(config.data)
     with start_world(config.timeout_minutes) as world:
+        config = resolve_config(config, world)
         model, has_head = load_masked_lm(config.model, config.seed)
         if not has_head and world.is_main:
             advice = "" if config.head_warmup_steps else "; --head-warmup-steps N would train it alone first"

@@ -34,11 +34,12 @@ def main() -> None:
     from lyricbert.runtime.distributed import start_world
     from lyricbert.songs.store import open_store
     from lyricbert.tasks.triplet import TripletTask
-    from lyricbert.training.run import check_run_directory, train_run
+    from lyricbert.training.run import check_run_directory, resolve_config, train_run
 
     check_run_directory(config)
     store = open_store(config.data)
     with start_world(config.timeout_minutes) as world:
+        config = resolve_config(config, world)
         task = TripletTask(config, config.model, store, world)
         too_long = task.training.too_long + task.validation.too_long
         if too_long and world.is_main:

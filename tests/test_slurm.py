@@ -1,5 +1,6 @@
 """The SLURM scripts as a user submits them, to a real cluster of two nodes on this host."""
 
+import json
 import os
 import re
 import shutil
@@ -150,10 +151,6 @@ def assert_finished(job: Job, undisturbed: Path, restarts: int) -> None:
     assert job.said.count("finished at step 300") == 1
 
 
-def test_to_the_end(job, undisturbed):
-    assert_finished(job(), undisturbed, restarts=0)
-
-
 def test_preempted_by_a_job_of_a_higher_partition(cluster, job, undisturbed):
     preempted = job()
     preempted.pause_midway()
@@ -202,6 +199,20 @@ def test_the_cpus_of_a_job_reach_its_processes(script, options, nodes, threads, 
     wait_for_the_end(cluster, job, repository)
     said = (repository / f"lyricbert-{script}-{job}.log").read_text()
     assert said.count(f"threads {threads}, srun cpus {cpus}: -m {started}") == nodes
+
+
+def test_the_jobs_of_the_readme(cluster, repository, store_dir, model_dir):
+    """As printed, with a tiny model. On two nodes 8 processes start; a job on one node gets 1 process, to save time."""
+    shutil.copytree(store_dir, repository / "data/store")
+    commands = [command for command in readme_commands() if "pipeline.sh" not in command]
+    assert any(" --nodes 2 " in command for command in commands)
+    for command in commands:
+        processes = {} if " --nodes 2 " in command else {"GPUS": 1}
+        (job,) = run_as_printed(cluster, {"MODEL": model_dir, **processes}, repository, command)
+        wait_for_the_end(cluster, job, repository)
+    assert {path.parent.name for path in repository.glob("runs/*/model")} == {"mlm", "triplet"}
+    config = json.loads((repository / "runs/mlm/config.json").read_text())
+    assert (config["world_size"], config["global_micro_batches"]) == (8, 8)
 
 
 def test_the_pipeline_of_the_readme_from_lyrics_to_report(cluster, repository, songs_file, model_dir):

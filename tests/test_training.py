@@ -144,6 +144,19 @@ def test_two_processes_stop_and_another_number_goes_on(two, alone, processes, tm
         torch.testing.assert_close(weights(run)[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
 
 
+def test_three_processes_start_and_two_go_on_with_as_many_micro_batches(tmp_path, store_dir, model_dir):
+    """Three processes have six in a step by default, two would have four."""
+    run = tmp_path / "run"
+    arguments = few_steps(store_dir, model_dir, run)
+    finish(torchrun(3, "train_mlm.py", *arguments))
+    before = curve(run)
+    rewind(run, 10)
+    finish(torchrun(2, "train_mlm.py", *arguments))
+    config = json.loads((run / "config.json").read_text())
+    assert (config["world_size"], config["global_micro_batches"]) == (2, 6)
+    assert curve(run) == pytest.approx(before, rel=2e-4)
+
+
 def test_training_lowers_the_held_out_loss(undisturbed):
     losses = curve(undisturbed, "eval/loss")
     assert list(losses) == [0, 80, 160, 240, STEPS]

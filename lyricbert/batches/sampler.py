@@ -13,6 +13,9 @@ from lyricbert.batches.examples import CHUNK
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, permute
 
+# Of a step, unless the command says otherwise: 1, 2 and 4 processes then train the same steps.
+_FEWEST_MICRO_BATCHES = 4
+
 
 class Sampler(ABC):
     """Micro-batches of every step, shuffled anew for every epoch. Every rank always has the same number of them."""
@@ -100,6 +103,18 @@ class LengthBucketSampler(Sampler):
     def _batch(self, epoch: int, number: int) -> np.ndarray:
         end = self._ends[number]
         return self._order.at(epoch, np.arange(end - self._sizes[number], end))[:, None]
+
+
+def resolve_micro_batches(asked: int | None, processes: int) -> int:
+    """Return the micro-batches of a step: `asked`, or the smallest multiple of `processes` that is at least 4.
+
+    Raises `UserError` if `processes` does not divide `asked`.
+    """
+    if asked is None:
+        return -(-_FEWEST_MICRO_BATCHES // processes) * processes
+    if asked % processes:
+        raise UserError(f"--global-micro-batches {asked}: must be a multiple of the number of processes, {processes}")
+    return asked
 
 
 def check_budget(lengths: np.ndarray, tokens_per_batch: int, global_micro_batches: int) -> None:

@@ -9,7 +9,7 @@ from lyricbert.batches.batching import MicroBatch, make_batch
 from lyricbert.batches.examples import unit_examples
 from lyricbert.batches.masking import IGNORE, MaskingTables, mask_tokens, target_positions, training_key
 from lyricbert.batches.packing import PackedSampler
-from lyricbert.batches.sampler import LengthBucketSampler, Sampler
+from lyricbert.batches.sampler import LengthBucketSampler, Sampler, resolve_micro_batches
 from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.models.loading import load_tokenizer_for
 from lyricbert.models.masked_lm import MaskedLM
@@ -41,7 +41,8 @@ class MaskedLMTask:
         self._tables = MaskingTables.of(self._vocabulary)
         self._examples, validation = unit_examples(store, config.unit, model.bert.config.max_position_embeddings)
         lengths = self._examples.lengths
-        budget = (config.tokens_per_batch, config.global_micro_batches, config.seed)
+        micro_batches = resolve_micro_batches(config.global_micro_batches, world.size)
+        budget = (config.tokens_per_batch, micro_batches, config.seed)
         if config.layout == "packed":
             width = max(_PACKED_WIDTH, int(lengths.max()))
             packed = PackedSampler(lengths, width, *budget)

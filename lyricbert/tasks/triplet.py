@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lyricbert.batches.batching import MicroBatch, make_batch
-from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.batches.sampler import LengthBucketSampler, resolve_micro_batches
 from lyricbert.batches.triplets import draw_triplets
 from lyricbert.evaluation.evaluate import embed, triplet_scores
 from lyricbert.hashing import derive_key
@@ -56,8 +56,9 @@ class TripletTask:
         longest = min(config.max_length, encoder.bert.config.max_position_embeddings)
         self.training = draw_triplets(store, TRAIN, derive_key("triplets", config.seed), longest, config.max_songs)
         self.validation = draw_triplets(store, VALIDATION, derive_key("held-out triplets"), longest)
+        micro_batches = resolve_micro_batches(config.global_micro_batches, world.size)
         self.sampler = LengthBucketSampler(
-            3 * self.training.lengths(), config.tokens_per_batch, config.global_micro_batches, config.seed
+            3 * self.training.lengths(), config.tokens_per_batch, micro_batches, config.seed
         )
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:

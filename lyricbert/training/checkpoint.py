@@ -12,7 +12,7 @@ A checkpoint is made under a temporary name, synced to the disk and renamed: it 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,14 +75,14 @@ def checkpoints(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*"), reverse=True)
 
 
-def verify(checkpoint: Path) -> str | None:
-    """None if every file is as it was written, else what is wrong."""
+def verify(checkpoint: Path, names: Sequence[str] = _FILES) -> str | None:
+    """None if every file of `names` is as it was written, else what is wrong."""
     try:
         text = (checkpoint / "manifest.json").read_text(encoding="utf-8")
         manifest = json.loads(text)
         if text != as_json(manifest):  # cut where JSON does not show it
             return "its manifest is damaged"
-        for name in _FILES:
+        for name in names:
             if sha256_of(checkpoint / name) != manifest[name]:
                 return f"{name} does not match its checksum"
     except OSError as error:
@@ -101,6 +101,14 @@ def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
             return checkpoint, warnings
         warnings.append(f"{checkpoint}: {problem}; it is not used")
     return None, warnings
+
+
+def saved_identity(checkpoint: Path) -> dict[str, object] | None:
+    """What the run that saved `checkpoint` was started with, or None if that file is damaged. Raises `UserError`."""
+    if verify(checkpoint, ("state.json",)) is not None:
+        return None
+    with _unreadable_as_user_error(checkpoint / "state.json"):
+        return dict(json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["identity"])
 
 
 def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, object]) -> None:

@@ -71,12 +71,13 @@ class LoopConfig:
         advice="Raise it until the GPU's memory is full. The largest micro-batch is tried first, so a value that is too"
         " high fails at once.",
     )
-    global_micro_batches: int = option(
-        "number of micro-batches in a step, over all processes; must be a multiple of the number of processes",
-        4,
+    global_micro_batches: int | None = option(
+        "number of micro-batches in a step, over all processes; must be a multiple of the number of processes"
+        " (default: the smallest multiple that is at least 4)",
+        None,
         check="positive",
         advice="Raise it for larger steps without more memory. With the same value, any number of processes that"
-        " divides it trains the same steps.",
+        " divides it trains the same steps. A resumed run keeps its value.",
     )
     precision: str | None = option(
         "autocast dtype: bf16, fp16 or fp32 (default: bf16 if the device supports it, else fp32)",

@@ -78,11 +78,6 @@ class Trainer:
     def __init__(self, task: Task, config: LoopConfig, world: World, head_warmup: HeadWarmup | None = None):
         if config.max_steps is not None and config.max_minutes is not None:
             raise UserError("--max-steps and --max-minutes: give one of them")
-        if config.global_micro_batches % world.size:
-            raise UserError(
-                f"--global-micro-batches {config.global_micro_batches}: must be a multiple of the number of processes,"
-                f" {world.size}"
-            )
         self.task, self.config, self.world = task, config, world
         self.head_warmup = head_warmup or HeadWarmup()
         if self.total_steps is not None and self.head_warmup.steps > self.total_steps:

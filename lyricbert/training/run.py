@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
+from lyricbert.batches.sampler import resolve_micro_batches
 from lyricbert.config import to_json
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, write_errors_as_user_error, write_json
@@ -20,6 +22,7 @@ from lyricbert.training.checkpoint import (
     load_checkpoint,
     newest_verified,
     remove_leftovers,
+    saved_identity,
     step_of,
     verify,
 )
@@ -34,6 +37,8 @@ from lyricbert.training.lock import LOCK, lock_run_directory
 from lyricbert.training.loop import Trainer
 from lyricbert.training.metrics import MetricsWriter
 from lyricbert.training.task import HeadWarmup, Task
+
+ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 # Settings that change what is watched and kept, but not the weights.
 _WITHOUT_EFFECT = {"data", "out", "eval_examples", *(field.name for field in dataclasses.fields(HookConfig))}
@@ -53,6 +58,39 @@ def check_run_directory(config: RunConfig) -> None:
 def _is_filled(directory: Path) -> bool:
     """Whether it holds more than what a run that ended before its first line leaves."""
     return any(path.name != LOCK for path in directory.iterdir())
+
+
+def resolve_config(config: ConfigT, world: World) -> ConfigT:
+    """Fill in the number of micro-batches in a step, where the command leaves it open.
+
+    A run that resumes keeps its number, whatever the number of processes, and so trains the same steps. Raises
+    `UserError` if the number of processes does not divide it.
+    """
+    recorded = None
+    if config.global_micro_batches is None:
+        with world.raise_on_all_ranks():
+            recorded = _recorded_micro_batches(config) if world.is_main else None
+        recorded = int(world.broadcast_from_main(recorded or 0)) or None
+    if recorded is not None and recorded % world.size:
+        raise UserError(
+            f"{config.out}: the run to resume has {recorded} micro-batches in a step, not a multiple of {world.size}"
+            f" processes; start a number of processes that divides {recorded}, or give another --out"
+        )
+    micro_batches = resolve_micro_batches(recorded or config.global_micro_batches, world.size)
+    return dataclasses.replace(config, global_micro_batches=micro_batches)
+
+
+def _recorded_micro_batches(config: RunConfig) -> int | None:
+    """The micro-batches in a step of the run to resume, from its newest checkpoint that tells; None for a new run."""
+    if config.resume == "none":
+        return None
+    candidates = checkpoints(config.out / "checkpoints") if config.resume == "auto" else [Path(config.resume)]
+    for checkpoint in candidates:
+        identity = saved_identity(checkpoint)
+        if identity is not None:
+            value = identity.get("global_micro_batches")
+            return value if isinstance(value, int) and value > 0 else None
+    return None
 
 
 def train_run(

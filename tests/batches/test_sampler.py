@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lyricbert.batches import sampler as sampler_module
-from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.batches.sampler import LengthBucketSampler, resolve_micro_batches
 from lyricbert.errors import UserError
 
 
@@ -96,3 +96,11 @@ def test_plans_that_cannot_be_kept_are_refused():
         LengthBucketSampler(np.array([5, 6, 4]), 10, 4, 0)
     with pytest.raises(UserError, match="batches of one"):
         LengthBucketSampler(np.array([10, 10, 10]), 10, 2, 0)
+
+
+def test_the_default_of_micro_batches_is_the_smallest_multiple_of_the_processes_from_four_on():
+    resolved = {processes: resolve_micro_batches(None, processes) for processes in (1, 2, 3, 4, 5, 6, 7, 8, 64)}
+    assert resolved == {1: 4, 2: 4, 3: 6, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 64: 64}
+    assert resolve_micro_batches(3, 1) == resolve_micro_batches(3, 3) == 3
+    with pytest.raises(UserError, match="--global-micro-batches 6: must be a multiple of the number of processes, 4"):
+        resolve_micro_batches(6, 4)

@@ -127,6 +127,7 @@ def test_no_whole_checkpoint_is_an_error_and_changes_nothing(run, store_dir, mod
         (("--lr", 1e-3), "saved with lr 5e-05, this run has 0.001"),
         (("--tokens-per-batch", 512), "saved with tokens_per_batch 256, this run has 512"),
         (("--precision", "fp16"), "saved with precision "),
+        (("--global-micro-batches", 8), "saved with global_micro_batches 4, this run has 8"),
         (("--model", "{other model}"), "saved with model "),
         (("--data", "{other store}"), "saved with store "),
     ],
