@@ -36,10 +36,12 @@ class World:
         return self.rank == 0
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum of `tensor` over all ranks, in place. A CPU tensor does not wait for the GPU."""
-        if self.size > 1:
-            dist.all_reduce(tensor)
-        return tensor
+        """The sum of `tensor` over all ranks. `tensor` keeps its values. A CPU tensor does not wait for the GPU."""
+        if self.size == 1:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""

@@ -108,7 +108,7 @@ class TrainStep:
         if not self.scaler.is_enabled():
             return ~grad_norm.isfinite()
         # In fp16 gradients overflow now and then, which the scaler sees to.
-        return ~self.world.sum(loss_sum.clone()).isfinite()
+        return ~self.world.sum(loss_sum).isfinite()
 
 
 def _compress(group: None, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:

@@ -1,8 +1,17 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import torch
 import torch.distributed as dist
 
-from lyricbert.runtime.distributed import _restart_scoped_store
+from lyricbert.runtime.distributed import World, _restart_scoped_store
+
+
+def test_a_sum_over_ranks_leaves_this_rank_its_own_value(monkeypatch):
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.add_(float("nan")))  # the other rank's loss
+    world = World(rank=0, size=2, device=torch.device("cpu"))
+    own = torch.tensor(3.0)
+    assert world.sum(own).isnan()
+    assert own == 3.0
 
 
 def test_a_start_does_not_see_what_dead_processes_left():
