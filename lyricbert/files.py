@@ -5,12 +5,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from lyricbert.errors import UserError
+from lyricbert.errors import UserError, clean_up_at_signal
 
 
 @contextmanager
@@ -28,17 +28,29 @@ def write_errors_as_user_error(path: Path, advice: str) -> Iterator[None]:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A directory under a temporary name that takes the name `path` once the block has ended without an error."""
+    """A directory under a temporary name that takes the name `path` once the block has ended without an error.
+
+    After an error or a signal, neither the directory nor the parents that were made for it are left.
+    """
     if path.exists():
         raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with write_errors_as_user_error(path, "free some space or give another --out"):
-            temporary.mkdir(parents=True)
-            yield temporary
-            temporary.rename(path)
-    finally:
+    new_parents = [parent for parent in path.parents if not parent.exists()]
+
+    def remove() -> None:
         shutil.rmtree(temporary, ignore_errors=True)
+        for parent in new_parents:
+            with suppress(OSError):  # it is not empty: `path` is in it
+                parent.rmdir()
+
+    with clean_up_at_signal(remove):
+        try:
+            with write_errors_as_user_error(path, "free some space or give another --out"):
+                temporary.mkdir(parents=True)
+                yield temporary
+                temporary.rename(path)
+        finally:
+            remove()
 
 
 def write_json(path: Path, content: object) -> None:
