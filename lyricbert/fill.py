@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from lyricbert.config import option, parse
@@ -75,8 +76,10 @@ def format_one(result: dict[str, Any]) -> str:
     """The result of `fill_one` as a table, a column a model."""
     models = result["models"]
     lines = [result["text"], "    " + "".join(_cell(_tail(model["model"])) for model in models)]
-    for place, row in enumerate(zip(*(model["predictions"] for model in models), strict=True), start=1):
-        lines.append(f"{place:>3} " + "".join(_cell(f"{p['token']}  {p['probability']:.4f}") for p in row))
+    # A vocabulary of fewer than --top tokens ends its column early.
+    for place, row in enumerate(zip_longest(*(model["predictions"] for model in models)), start=1):
+        cells = ("" if p is None else f"{p['token']}  {p['probability']:.4f}" for p in row)
+        lines.append(f"{place:>3} " + "".join(_cell(cell) for cell in cells))
     if "gold" in result:
         lines.append(f"the word that stood there, {result['gold']}:")
         cells = (_cell(f"rank {m['gold']['rank']}  {m['gold']['probability']:.4f}") for m in models)
@@ -89,10 +92,10 @@ def format_each(result: dict[str, Any]) -> str:
     lines = [result["text"], " " * 16 + "".join(_cell(_tail(name)) for name in result["models"])]
     for word in result["words"]:
         cells = (
-            f"{word['pieces']} pieces, not ranked"
+            f"{pieces} pieces, not ranked"
             if entry is None
             else f"{entry['rank']:>5} {entry['probability']:.3f}  {' '.join(p['token'] for p in entry['predictions'])}"
-            for entry in word["models"]
+            for pieces, entry in zip(word["pieces_by_model"], word["models"], strict=True)
         )
         lines.append(f"{word['word']:<16}" + "".join(_cell(cell) for cell in cells))
     return "\n".join(line.rstrip() for line in lines)

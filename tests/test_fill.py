@@ -1,8 +1,11 @@
 import json
+import re
 
 import pytest
 import torch
-from conftest import call
+from conftest import call, make_model
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertForMaskedLM, PreTrainedTokenizerFast
 
 from lyricbert import fill
 from lyricbert.errors import UserError
@@ -70,6 +73,43 @@ def test_every_word_in_turn(capsys, model_dir, moon_dir):
     assert rain["probability"] == pytest.approx(alone["models"][0]["gold"]["probability"], rel=1e-4)
     shown = output(capsys, line, "--model", model_dir, "--mask-each")
     assert "3 pieces, not ranked" in shown
+
+
+@pytest.fixture(scope="module")
+def spaced_dir(work):
+    """A model with a vocabulary of 11 words, whose tokenizer splits words at spaces only."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "moon", "and", "don't", "ra", "##in", "stop!"]
+    backend = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer()
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **special)
+    return make_model(work / "spaced", BertForMaskedLM, tokenizer)
+
+
+def test_every_word_in_turn_with_two_tokenizers(capsys, model_dir, spaced_dir):
+    line = "Moon and rain, don't stop!"
+    arguments = (line, "--model", model_dir, "--model", spaced_dir, "--mask-each")
+    words = json.loads(output(capsys, *arguments, "--json"))["words"]
+    assert [word["word"] for word in words] == ["Moon", "and", "rain,", "don't", "stop!"]
+    assert [word["pieces_by_model"] for word in words] == [[1, 1], [3, 1], [2, 1], [5, 1], [5, 1]]
+    assert [word["pieces"] for word in words] == [1, 3, 2, 5, 5]
+    assert [[entry is not None for entry in word["models"]] for word in words] == [[True, True], *[[False, True]] * 4]
+    alone = json.loads(
+        output(capsys, "Moon [MASK] rain, don't stop!", "--model", spaced_dir, "--gold", "and", "--json")
+    )
+    assert words[1]["models"][1]["rank"] == alone["models"][0]["gold"]["rank"]
+    table = output(capsys, *arguments).splitlines()
+    assert re.match(r"and +3 pieces, not ranked +\d+ 0\.\d{3} ", table[3])
+
+
+def test_a_vocabulary_smaller_than_the_top_leaves_blank_cells(capsys, model_dir, spaced_dir):
+    for pair, wide in ([spaced_dir, model_dir], 1), ([model_dir, spaced_dir], 0):
+        lines = output(capsys, "the [MASK]", "--model", pair[0], "--model", pair[1], "--top", 20).splitlines()
+        assert [line.split()[0] for line in lines[2:]] == [str(place) for place in range(1, 21)]
+        assert [len(re.findall(r"0\.\d{4}", line)) for line in lines[2:]] == [2] * 11 + [1] * 9
+        assert re.search(r"0\.\d{4}", lines[-1]).start() > 36 * wide
 
 
 def test_a_fresh_head_is_said(capsys, encoder_dir):

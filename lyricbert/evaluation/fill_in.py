@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 from lyricbert.batches.batching import to_device
 from lyricbert.errors import UserError
@@ -88,40 +88,72 @@ def _single_token(word: str, filler: Filler) -> int:
 def fill_each(text: str, fillers: list[Filler]) -> dict[str, object]:
     """Each word of `text` masked in turn: the rank of the word itself, and the best predictions, in each model.
 
-    A word of several pieces is listed with their number and no prediction. Raises `UserError`.
+    A model predicts a word only if its tokenizer makes one piece of it. `pieces_by_model` counts the pieces of each
+    model, `pieces` those of the first. Raises `UserError`.
     """
-    tables = [_mask_each(text, filler) for filler in fillers]
+    encodings = [_encode_unmasked(text, filler) for filler in fillers]
+    tokens = [_word_of_token(text, encoding) for encoding in encodings]
+    spans = [(start, end) for start, end in _merge_overlapping(tokens) if any(map(str.isalnum, text[start:end]))]
+    if not spans:
+        raise UserError("the text has no word to mask")
+    positions = [
+        [[token for token, (first, _) in of_token.items() if start <= first < end] for start, end in spans]
+        for of_token in tokens
+    ]
+    columns = [
+        _mask_each(encoding, found, filler)
+        for encoding, found, filler in zip(encodings, positions, fillers, strict=True)
+    ]
     words = []
-    for columns in zip(*tables, strict=True):
-        word, pieces, _ = columns[0]
-        words.append({"word": word, "pieces": pieces, "models": [entry for _, _, entry in columns]})
+    for number, (start, end) in enumerate(spans):
+        pieces = [len(found[number]) for found in positions]
+        entries = [column[number] for column in columns]
+        words.append({"word": text[start:end], "pieces": pieces[0], "pieces_by_model": pieces, "models": entries})
     return {"text": text, "models": [filler.name for filler in fillers], "words": words}
 
 
-def _mask_each(text: str, filler: Filler) -> list[tuple[str, int, dict[str, object] | None]]:
-    """(word, pieces, its gold entry and predictions, None for several pieces) of every word of letters or digits."""
+def _encode_unmasked(text: str, filler: Filler) -> BatchEncoding:
     encoding = filler.tokenizer(text, verbose=False)
-    ids = torch.tensor(encoding["input_ids"])
     if filler.tokenizer.mask_token_id in encoding["input_ids"]:
         raise UserError("--mask-each masks every word in turn; give the line without [MASK]")
-    positions: dict[int, list[int]] = {}
+    return encoding
+
+
+def _word_of_token(text: str, encoding: BatchEncoding) -> dict[int, tuple[int, int]]:
+    """Position of each token of the text -> (start, end) of its word in `text`, without the spaces around it."""
+    words = {}
     for position, word in enumerate(encoding.word_ids()):
         if word is not None:
-            positions.setdefault(word, []).append(position)
-    words = [(encoding.word_to_chars(word), found) for word, found in positions.items()]
-    words = [(text[span.start : span.end], found) for span, found in words]
-    words = [(word, found) for word, found in words if any(letter.isalnum() for letter in word)]
-    if not words:
-        raise UserError("the text has no word to mask")
-    single = [found[0] for _, found in words if len(found) == 1]
+            start, end = encoding.word_to_chars(word)
+            content = text[start:end]
+            if content.strip():
+                words[position] = (end - len(content.lstrip()), start + len(content.rstrip()))
+    return words
+
+
+def _merge_overlapping(tokens: list[dict[int, tuple[int, int]]]) -> list[tuple[int, int]]:
+    """(start, end) of each word. One tokenizer's "don't" and another's "don", "'" and "t" are the word "don't"."""
+    words: list[tuple[int, int]] = []
+    for start, end in sorted({span for of_token in tokens for span in of_token.values()}):
+        if words and start < words[-1][1]:
+            words[-1] = (words[-1][0], max(end, words[-1][1]))
+        else:
+            words.append((start, end))
+    return words
+
+
+def _mask_each(encoding: BatchEncoding, positions: list[list[int]], filler: Filler) -> list[dict[str, object] | None]:
+    """The gold entry and the best predictions of each word, None for a word that is not one piece."""
+    ids = torch.tensor(encoding["input_ids"])
+    single = [found[0] for found in positions if len(found) == 1]
     masked = ids.repeat(len(single), 1)
     masked[torch.arange(len(single)), torch.tensor(single, dtype=torch.int64)] = filler.tokenizer.mask_token_id
     logits = iter(filler.logits(masked) if single else ())
-    rows = []
-    for word, found in words:
-        entry = None
-        if len(found) == 1:
-            row = next(logits)
-            entry = {**filler.gold(row, int(ids[found[0]])), "predictions": filler.predictions(row, _EACH_TOP)}
-        rows.append((word, len(found), entry))
-    return rows
+    entries: list[dict[str, object] | None] = []
+    for found in positions:
+        if len(found) != 1:
+            entries.append(None)
+            continue
+        row = next(logits)
+        entries.append({**filler.gold(row, int(ids[found[0]])), "predictions": filler.predictions(row, _EACH_TOP)})
+    return entries
