@@ -1,5 +1,8 @@
 """Loading a BERT and its tokenizer from a directory or the Hugging Face hub."""
 
+import os
+import shlex
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
@@ -70,8 +73,41 @@ def _load(kind: type[Model], name: str, **options: Any) -> tuple[Model, dict[str
     except UserError:
         raise
     except Exception as error:  # the hub, the file system and the weights' own parser fail in many ways
-        raise UserError(f"{name}: no BERT model could be loaded ({first_line(error)}); {LOADING_REMEDY}") from None
+        reason = first_line(error)
+        remedy = _how_to_convert(name, reason)
+        raise UserError(remedy or f"{name}: no BERT model could be loaded ({reason}); {LOADING_REMEDY}") from None
     encoder_missing = [key for key in loading["missing_keys"] if "encoder." in key or "embeddings." in key]
     if encoder_missing or loading["mismatched_keys"]:
         raise UserError(f"{name}: its weights are not what config.json says; the directory mixes two models")
     return model, loading
+
+
+def _how_to_convert(name: str, reason: str) -> str | None:
+    """The message for a model without safetensors weights. None if that is not why it could not be loaded.
+
+    `reason`: what transformers said. For a hub name, only this tells; another version may say it in other words.
+    """
+    if os.path.isdir(name):
+        if any(Path(name).glob("*.safetensors")) or not any(Path(name).glob("pytorch_model*.bin")):
+            return None
+        command = _CONVERT.format(shlex.quote(name))
+        return (
+            f"{name}: has its weights in pytorch_model.bin only, a pickle, which is not loaded; convert it: {command}"
+        )
+    if "does not appear to have a file named model.safetensors" not in reason:
+        return None
+    directory = shlex.quote(name.rpartition("/")[2])
+    download = f"hf download {shlex.quote(name)} --local-dir {directory}"
+    return (
+        f"{name}: has no model.safetensors; if it has pytorch_model.bin, give the directory {directory} instead after"
+        f" {download} && {_CONVERT.format(directory)}"
+    )
+
+
+# With weights_only, torch.load builds tensors and runs no code. Tied weights share memory, which save_file refuses.
+_CONVERT = (
+    'python -c "import pathlib, sys, torch, safetensors.torch; d = pathlib.Path(sys.argv[1]);'
+    " w = {{k: v.contiguous().clone() for f in d.glob('pytorch_model*.bin')"
+    " for k, v in torch.load(f, map_location='cpu', weights_only=True).items()}};"
+    " safetensors.torch.save_file(w, d / 'model.safetensors', {{'format': 'pt'}})\" {}"
+)
