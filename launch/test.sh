@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv if there is none, install, check style and types, and run the tests.
+# Make .venv if there is none, install, check style, types and imports, and run the tests.
 # Arguments go to pytest. PYTHON names the interpreter that makes .venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,4 +10,5 @@ install -r requirements.txt -r tests/requirements.txt
 "$VENV" -m ruff check .
 "$VENV" -m ruff format --check .
 "$VENV" -m mypy lyricbert
+"$REPO/.venv/bin/lint-imports"
 exec "$VENV" -m pytest "$@"
