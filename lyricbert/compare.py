@@ -18,8 +18,8 @@ from lyricbert.files import new_directory, write_json
 from lyricbert.tasks.config import CompareConfig
 
 
-def main() -> None:
-    config = parse(CompareConfig, __doc__)
+def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
+    config = parse(CompareConfig, __doc__, arguments, prog)
     from lyricbert.evaluation.report import format_report
     from lyricbert.runtime.distributed import start_world
     from lyricbert.songs.store import open_store

@@ -98,11 +98,15 @@ def help_and_default(field: dataclasses.Field[Any]) -> tuple[str, str]:
     return text, "off" if field.default is False else str(field.default)
 
 
-def parse(config: type[T], description: str, arguments: list[str] | None = None) -> T:
-    """Parse the command line into the dataclass `config`, whose bases become groups of flags. Raises `UserError`."""
+def parse(config: type[T], description: str, arguments: list[str] | None = None, prog: str | None = None) -> T:
+    """Parse the command line into the dataclass `config`, whose bases become groups of flags. Raises `UserError`.
+
+    `arguments`: by default those of this process. `prog`: how the usage names the command, by default as it was
+    started: "python -m MODULE", or the script's name.
+    """
     module = getattr(sys.modules["__main__"], "__spec__", None)
     parser = _Parser(
-        prog=f"python -m {module.name}" if module else None,
+        prog=prog or (f"python -m {module.name}" if module else None),
         description=description,
         allow_abbrev=False,
         formatter_class=_Formatter,

@@ -51,8 +51,8 @@ class FillConfig:
     json: bool = option("print JSON instead of tables", False, advice="Use it in scripts.")
 
 
-def main() -> None:
-    config = parse(FillConfig, __doc__)
+def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
+    config = parse(FillConfig, __doc__, arguments, prog)
     if config.mask_each and config.gold is not None:
         raise UserError("--gold goes with one [MASK], not with --mask-each")
     if re.search(r"[\ud800-\udfff]", config.text):

@@ -61,8 +61,8 @@ class PrepareConfig:
     )
 
 
-def main() -> None:
-    config = parse(PrepareConfig, __doc__)
+def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
+    config = parse(PrepareConfig, __doc__, arguments, prog)
     from lyricbert.songs.preparation import prepare_store  # imports transformers, which --help need not wait for
 
     meta = prepare_store(
