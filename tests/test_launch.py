@@ -163,3 +163,8 @@ def test_a_pipeline_that_cannot_start_submits_nothing(cluster, settings, complai
 def environment(settings: dict[str, object]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     return {**inherited, **{name: str(value) for name, value in settings.items()}}
+
+
+def test_the_tests_and_what_they_start_see_no_gpu():
+    """Else a machine with one GPU refuses their two and four processes."""
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
