@@ -34,7 +34,8 @@ def main() -> None:
     from lyricbert.runtime.distributed import start_world
     from lyricbert.songs.store import open_store
     from lyricbert.tasks.triplet import TripletTask
-    from lyricbert.training.run import check_run_directory, resolve_config, train_run
+    from lyricbert.training.resume import resolve_config
+    from lyricbert.training.run import check_run_directory, train_run
 
     check_run_directory(config)
     store = open_store(config.data)

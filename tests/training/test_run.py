@@ -10,7 +10,7 @@ from conftest import call
 import train_mlm
 from lyricbert.errors import UserError
 from lyricbert.runtime.distributed import World
-from lyricbert.training.run import resolve_config
+from lyricbert.training.resume import resolve_config
 
 STEPS = ("--max-steps", 2, "--checkpoint-every", 1, "--tokens-per-batch", 128)
 
