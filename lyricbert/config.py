@@ -27,16 +27,26 @@ def option(
     choices: tuple[str, ...] = (),
     check: str = "",
     metavar: str = "",
+    omit_default: bool = False,
 ) -> Any:
     """A dataclass field that is also a flag.
 
     `help`: what the flag sets, in lower case, with its unit; it names every choice. It may end with "(default: ...)" if
     the default is not a plain value. `advice`: when to change the flag, as Markdown for docs/flags.md. `check`: the
-    range of a number, a key of `RANGES`. `metavar`: makes a positional argument.
+    range of a number, a key of `RANGES`. `metavar`: makes a positional argument. `omit_default`: `to_json`
+    leaves the field out while it has its default. This is for flags that are newer than the first release: files and
+    checkpoints of a run that does not use them stay the same.
 
     A flag without a default is required. A flag of type tuple may be repeated.
     """
-    metadata = {"help": help, "advice": advice, "choices": choices, "check": check, "metavar": metavar}
+    metadata = {
+        "help": help,
+        "advice": advice,
+        "choices": choices,
+        "check": check,
+        "metavar": metavar,
+        "omit_default": omit_default,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -130,9 +140,11 @@ def parse(config: type[T], description: str, arguments: list[str] | None = None,
 
 def to_json(config: Any) -> dict[str, Any]:
     """The dataclass as a dictionary that JSON can hold."""
-    return {
-        name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(config).items()
-    }
+    values = dataclasses.asdict(config)
+    for field in dataclasses.fields(config):
+        if field.metadata.get("omit_default") and values[field.name] == field.default:
+            del values[field.name]
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

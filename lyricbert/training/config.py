@@ -6,7 +6,8 @@ from pathlib import Path
 from lyricbert.config import option
 
 PRECISIONS = ("bf16", "fp16", "fp32")
-DECAYS = ("linear", "cosine")
+DECAYS = ("linear", "cosine", "constant")
+SAVED_MODELS = ("last", "best")
 PROFILED_STEPS = 5
 
 
@@ -46,11 +47,20 @@ class LoopConfig:
         check="share",
         advice="Raise it if the training loss jumps at the start.",
     )
+    warmup_steps: int | None = option(
+        "number of steps in which the learning rate rises from 0 to --lr; replaces --warmup-fraction",
+        None,
+        check="non-negative",
+        omit_default=True,
+        advice="Set it with `--decay constant` if you may want to make the run longer later. Cannot be combined with"
+        " `--max-minutes`.",
+    )
     decay: str = option(
-        "shape of the fall of the learning rate to 0 after its warm-up: linear or cosine",
+        "learning rate after its warm-up: linear or cosine (shape of the fall to 0), or constant (stays at --lr)",
         "linear",
         choices=DECAYS,
-        advice="`cosine` keeps the learning rate higher in the first half of the fall and lower in the second.",
+        advice="`cosine` keeps the learning rate higher in the first half of the fall and lower in the second. With"
+        " `constant` and `--warmup-steps`, a finished run resumes if you raise `--epochs` or `--max-steps`.",
     )
     weight_decay: float = option(
         "weight decay of AdamW; applies to matrices, not to biases and LayerNorm",
@@ -152,6 +162,14 @@ class HookConfig:
         2,
         check="positive",
         advice="Set it to 1 to save disk space. A checkpoint is about three times as large as the model in fp32.",
+    )
+    save_model: str = option(
+        "model to save at the end: last (of the last step) or best (of the evaluation with the lowest held-out loss)",
+        "last",
+        choices=SAVED_MODELS,
+        omit_default=True,
+        advice="Use `best` with `--eval-every` if the held-out loss rises before the end. A resumed run must then keep"
+        " `--eval-every` and `--eval-examples`.",
     )
     profile: bool = option(
         f"write a torch.profiler trace of {PROFILED_STEPS} early steps to the TensorBoard directory",

@@ -14,7 +14,7 @@ from lyricbert.batches.batching import MicroBatch, prefetch
 from lyricbert.errors import UserError
 from lyricbert.runtime.distributed import World
 from lyricbert.training.config import LoopConfig
-from lyricbert.training.schedule import learning_rate_factor
+from lyricbert.training.schedule import learning_rate_factor, learning_rate_factor_by_step
 from lyricbert.training.step import TrainStep
 from lyricbert.training.task import HeadWarmup, Task
 
@@ -84,11 +84,23 @@ class Trainer:
             raise UserError(
                 f"--head-warmup-steps {self.head_warmup.steps}: must not be more than the {self.total_steps} steps"
             )
+        self._check_warmup()
         self.train_step = TrainStep(task.module, config, world)
         self.progress = Progress()
         self.stop_signal: str | None = None
         self.error: UserError | None = None
         self._started = 0.0
+
+    def _check_warmup(self) -> None:
+        warmup_steps = self.config.warmup_steps
+        if warmup_steps is None:
+            return
+        if self.total_steps is None:
+            raise UserError("--warmup-steps and --max-minutes: give one of them, or --warmup-fraction")
+        steps = self.total_steps - self.head_warmup.steps
+        if warmup_steps > steps:
+            after = f" after --head-warmup-steps {self.head_warmup.steps}" if self.head_warmup.steps else ""
+            raise UserError(f"--warmup-steps {warmup_steps}: must not be more than the {steps} steps of the run{after}")
 
     @property
     def total_steps(self) -> int | None:
@@ -194,9 +206,15 @@ class Trainer:
     def _learning_rate(self) -> float:
         if self.progress.step < self.head_warmup.steps:
             return self.head_warmup.lr
-        return self.config.lr * learning_rate_factor(
-            self._schedule_progress(), self.config.warmup_fraction, self.config.decay
-        )
+        return self.config.lr * self._learning_rate_factor()
+
+    def _learning_rate_factor(self) -> float:
+        config, steps = self.config, self.total_steps
+        if config.warmup_steps is None or steps is None:
+            return learning_rate_factor(self._schedule_progress(), config.warmup_fraction, config.decay)
+        rested = self.head_warmup.steps
+        step = self.progress.step - rested + 0.5
+        return learning_rate_factor_by_step(step, steps - rested, config.warmup_steps, config.decay)
 
     def _schedule_progress(self) -> float:
         """How much of the time that no parameter is frozen is over, at the middle of the step to come."""
