@@ -24,7 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lyricbert.training.checkpoint import checkpoints
+from lyricbert.training.checkpoint import checkpoints, leftovers
 from lyricbert.training.metrics import read_metrics
 
 PATIENCE = 120.0  # seconds without a step
@@ -47,7 +47,7 @@ def main() -> None:
         process = start(arguments, killed)
         in_checkpoint = number % 2 == 1
         step = kill(process, killed, source.randint(1, 20), in_checkpoint)
-        half_made = list((killed / "checkpoints").glob(".step-*"))
+        half_made = leftovers(killed / "checkpoints")
         in_checkpoints += bool(half_made)
         print(f"kill {number + 1}: after step {step}{', in a checkpoint' if half_made else ''}", flush=True)
     wait(start(arguments, killed))
@@ -80,7 +80,7 @@ def kill(process: subprocess.Popen, out: Path, steps: int, in_checkpoint: bool) 
         step = last_step(out)
         before = step if before is None and going(out, process) else before
         is_time = before is not None and step >= before + steps
-        if is_time and (not in_checkpoint or any((out / "checkpoints").glob(".step-*"))):
+        if is_time and (not in_checkpoint or leftovers(out / "checkpoints")):
             break
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -67,3 +68,9 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unused_name(path: Path) -> Path:
+    """`path` if nothing has that name, else `path` with the first free number from 2 on: `path-2`."""
+    candidates = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return path if not path.exists() else next(candidate for candidate in candidates if not candidate.exists())

@@ -7,10 +7,12 @@
         manifest.json       SHA-256 of the files above, written last
 
 A checkpoint is made under a temporary name, synced to the disk and renamed: it is whole or it is not there.
+Other names beside the checkpoints are ignored: copies that a user made, and `replaced-by-step-N`.
 """
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +27,9 @@ from lyricbert.files import as_json, sha256_of, write_errors_as_user_error, writ
 from lyricbert.training.loop import Progress, Trainer
 
 _FILES = ("model.safetensors", "optimizer.pt", "state.json")
+_LENGTH = ("epochs", "max_steps", "max_minutes")
+_NAME = "step-([0-9]{8}|[1-9][0-9]{8,})"  # what `checkpoint_path` gives
+_LEFTOVER = rf"\.{_NAME}\.(tmp-[0-9]+|removed)"
 
 
 def checkpoint_path(directory: Path, step: int) -> Path:
@@ -46,8 +51,6 @@ def save_checkpoint(directory: Path, trainer: Trainer, identity: dict[str, objec
             final, "earlier checkpoints are whole: free some space, and the same command goes on from them"
         ):
             _write(temporary, trainer, identity)
-            if final.exists():  # one that did not verify; a verified one would have been resumed from
-                shutil.rmtree(final)
             temporary.rename(final)
             _sync(directory)
     finally:
@@ -72,7 +75,8 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
 
 def checkpoints(directory: Path) -> list[Path]:
     """The checkpoints of a run, newest first, whether they verify or not."""
-    return sorted(directory.glob("step-*"), reverse=True)
+    found = [path for path in directory.glob("step-*") if re.fullmatch(_NAME, path.name) and path.is_dir()]
+    return sorted(found, key=step_of, reverse=True)
 
 
 def verify(checkpoint: Path, names: Sequence[str] = _FILES) -> str | None:
@@ -116,17 +120,33 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
     with _unreadable_as_user_error(checkpoint / "state.json"):
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
         progress, saved = Progress(**state["progress"]), dict(state["identity"])
-    for name, value in identity.items():
-        if saved.get(name) != value:
-            raise UserError(
-                f"{checkpoint}: saved with {name} {saved.get(name)}, this run has {value}; give another --out"
-            )
-    _load_parameters(checkpoint / "model.safetensors", trainer.task.module)
+    _require_same_run(checkpoint, saved, identity)
+    load_parameters(checkpoint / "model.safetensors", trainer.task.module)
     with _unreadable_as_user_error(checkpoint / "optimizer.pt"):
         tensors = torch.load(checkpoint / "optimizer.pt", map_location=trainer.world.device, weights_only=True)
         trainer.train_step.optimizer.load_state_dict(tensors["optimizer"])
         trainer.train_step.scaler.load_state_dict(tensors["scaler"])
     trainer.load_progress(progress)
+
+
+def _require_same_run(checkpoint: Path, saved: dict[str, object], identity: dict[str, object]) -> None:
+    # First the setting that others depend on being part of the identity, last those that depend on others.
+    for name in sorted({**identity, **saved}, key=lambda name: (name != "save_model", name in _LENGTH)):
+        if (name in saved) == (name in identity) and saved[name] == identity[name]:
+            continue
+        before = f"with {name} {saved[name]}" if name in saved else f"without {name}"
+        advice = _how_to_train_on(checkpoint) if name in _LENGTH else "give another --out"
+        raise UserError(f"{checkpoint}: saved {before}, this run has {identity.get(name, 'none')}; {advice}")
+
+
+def _how_to_train_on(checkpoint: Path) -> str:
+    model = checkpoint.parent.parent / "model"
+    if not model.is_dir():
+        return "finish it with its own length first, or give another --out"
+    return (
+        f"to train its model further: --model {model} --out RUN2. Only a run that had --decay constant and"
+        " --warmup-steps from its start can be made longer"
+    )
 
 
 @contextmanager
@@ -138,7 +158,8 @@ def _unreadable_as_user_error(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read ({type(error).__name__}); remove this checkpoint") from None
 
 
-def _load_parameters(path: Path, module: nn.Module) -> None:
+def load_parameters(path: Path, module: nn.Module) -> None:
+    """Copy the parameters of a checkpoint's `model.safetensors` into the module. Raises `UserError` if they misfit."""
     parameters = dict(module.named_parameters())
     with _unreadable_as_user_error(path):
         saved = load_file(path)
@@ -159,10 +180,9 @@ def prune(directory: Path, keep_last: int, best_step: int) -> None:
             shutil.rmtree(doomed)
 
 
-def remove_leftovers(directory: Path, pattern: str) -> None:
-    """Remove what a killed run left half-made or half-removed."""
-    for leftover in directory.glob(pattern):
-        shutil.rmtree(leftover, ignore_errors=True)
+def leftovers(directory: Path) -> list[Path]:
+    """The checkpoints that a killed run left half-made or half-removed."""
+    return [path for path in directory.glob(".step-*") if re.fullmatch(_LEFTOVER, path.name)]
 
 
 def _sync(path: Path) -> None:

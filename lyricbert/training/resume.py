@@ -9,6 +9,7 @@ from typing import TypeVar
 from lyricbert.batches.sampler import resolve_micro_batches
 from lyricbert.config import to_json
 from lyricbert.errors import UserError
+from lyricbert.files import unused_name
 from lyricbert.runtime.distributed import World
 from lyricbert.songs.store import TokenStore
 from lyricbert.training.checkpoint import (
@@ -27,6 +28,8 @@ ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 # Settings that change what is watched and kept, but not the weights.
 _WITHOUT_EFFECT = {"data", "out", "eval_examples", *(field.name for field in dataclasses.fields(HookConfig))}
+# Settings that decide which evaluation is the best, and so which model --save-model best saves.
+_DECIDE_THE_BEST = {"save_model", "eval_every", "eval_examples"}
 
 
 def resolve_config(config: ConfigT, world: World) -> ConfigT:
@@ -64,28 +67,62 @@ def _recorded_micro_batches(config: RunConfig) -> int | None:
 
 def run_identity(config: RunConfig, store: TokenStore, precision: str) -> dict[str, object]:
     """What a checkpoint and the run that goes on from it must share. The number of processes is not part of it."""
-    identity = {name: value for name, value in to_json(config).items() if name not in _WITHOUT_EFFECT}
+    left_out = set(_WITHOUT_EFFECT)
+    if config.save_model == "best":
+        left_out -= _DECIDE_THE_BEST
+    if config.decay == "constant" and config.warmup_steps is not None:  # no step depends on the length of the run
+        left_out |= {"epochs", "max_steps"}
+    identity = {name: value for name, value in to_json(config).items() if name not in left_out}
     identity["model"] = os.path.realpath(config.model) if os.path.isdir(config.model) else config.model
     return {**identity, "precision": precision, "store": store.identity}
 
 
-def resume(trainer: Trainer, config: RunConfig, identity: dict[str, object]) -> int:
-    """Load the checkpoint to go on from. Returns its step, -1 if the run starts anew."""
+def resume(trainer: Trainer, config: RunConfig, identity: dict[str, object]) -> Path | None:
+    """Load the checkpoint to resume from. Returns it, or None if the run starts from step 0."""
     if config.resume == "none":
-        return -1
+        return None
     if config.resume == "auto":
         checkpoint = _newest_on_main(config.out / "checkpoints", trainer.world)
         if checkpoint is None:
-            return -1
+            return None
     else:
         checkpoint = Path(config.resume)
         problem = verify(checkpoint)
         if problem is not None:
             raise UserError(f"--resume {checkpoint}: {problem}; give another checkpoint")
     load_checkpoint(checkpoint, trainer, identity)
+    step, steps = trainer.progress.step, trainer.total_steps
+    if steps is not None and step > steps:
+        raise UserError(
+            f"{checkpoint}: is at step {step}, but this run ends at step {steps}; give more --epochs or --max-steps,"
+            " or another --out"
+        )
     if trainer.world.is_main:
         print(f"going on from {checkpoint}", file=sys.stderr)
-    return trainer.progress.step
+    return checkpoint
+
+
+def is_newest(directory: Path, checkpoint: Path | None) -> bool:
+    """Whether `checkpoint` is the newest one in `directory`."""
+    newest = checkpoints(directory)[:1]
+    return checkpoint is not None and newest != [] and newest[0].samefile(checkpoint)
+
+
+def move_replaced_checkpoints(directory: Path, checkpoint: Path, step: int) -> None:
+    """Move the checkpoints that this run replaces out of the way, and say so.
+
+    Otherwise the next --resume auto would take one of them, and pruning would count them among the newest.
+    `step`: that of `checkpoint`, which may be in another run's directory.
+    """
+    replaced = [path for path in checkpoints(directory) if step_of(path) >= step and not path.samefile(checkpoint)]
+    if not replaced:
+        return
+    target = unused_name(directory / f"replaced-by-step-{step}")
+    target.mkdir()
+    for path in replaced:
+        path.rename(target / path.name)
+    moved = f"moved the checkpoints that this run replaces ({len(replaced)}) to {target}"
+    print(f"{moved} and removed the metrics after step {step}", file=sys.stderr)
 
 
 def _newest_on_main(directory: Path, world: World) -> Path | None:

@@ -1,6 +1,7 @@
 """A training run in a directory: RUN/config.json, RUN/checkpoints, RUN/tensorboard, RUN/metrics.jsonl, RUN/model."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,10 +11,10 @@ import torch
 
 from lyricbert.config import to_json
 from lyricbert.errors import UserError
-from lyricbert.files import new_directory, write_errors_as_user_error, write_json
+from lyricbert.files import write_errors_as_user_error, write_json
 from lyricbert.runtime.distributed import World
 from lyricbert.songs.store import TokenStore
-from lyricbert.training.checkpoint import checkpoints, remove_leftovers
+from lyricbert.training.checkpoint import checkpoints, leftovers, save_checkpoint
 from lyricbert.training.config import RunConfig
 from lyricbert.training.hooks.bad_steps import BadStepHook
 from lyricbert.training.hooks.checkpoint import CheckpointHook
@@ -24,7 +25,8 @@ from lyricbert.training.hooks.stop import StopHook
 from lyricbert.training.lock import LOCK, lock_run_directory
 from lyricbert.training.loop import Trainer
 from lyricbert.training.metrics import MetricsWriter
-from lyricbert.training.resume import resume, run_identity
+from lyricbert.training.result import save_model, set_model_aside
+from lyricbert.training.resume import is_newest, move_replaced_checkpoints, resume, run_identity
 from lyricbert.training.task import HeadWarmup, Task
 
 
@@ -60,9 +62,9 @@ def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
     world = trainer.world
     identity = run_identity(config, store, trainer.train_step.precision)
     with world.raise_on_all_ranks():  # every rank has checked the checkpoint before the first one writes
-        resumed_step = resume(trainer, config, identity)
+        checkpoint = resume(trainer, config, identity)
     with world.raise_on_all_ranks():
-        writer = _prepare_run_directory(trainer, config, resumed_step) if world.is_main else None
+        writer = _prepare_run_directory(trainer, config, identity, checkpoint) if world.is_main else None
     hooks = [
         StopHook(),  # first, so that a signal during the first evaluation counts
         LogHook(writer, config),
@@ -94,25 +96,36 @@ def _report_missing_ranks_on_timeout(world: World) -> Iterator[None]:
 
 def _finish(trainer: Trainer, config: RunConfig) -> None:
     step = trainer.progress.step
-    if trainer.stop_signal is not None:
-        print(f"stopped by {trainer.stop_signal} at step {step}, saved; run the same command to go on", file=sys.stderr)
+    if trainer.fraction_done < 1:
+        how = "run the same command" if config.resume == "auto" else "run the same command with --resume auto"
+        print(f"stopped by {trainer.stop_signal} at step {step}, saved; {how} to go on", file=sys.stderr)
         return
-    if not (config.out / "model").exists():
-        with new_directory(config.out / "model") as directory:
-            trainer.task.save(directory)
-    print(f"finished at step {step}; the model is in {config.out / 'model'}", file=sys.stderr)
+    model = config.out / "model"
+    if model.exists():  # kept when this process started, so there was nothing to do
+        print(f"already finished at step {step}; kept {model}", file=sys.stderr)
+    else:
+        print(f"finished at step {step}; {save_model(trainer, config)} is in {model}", file=sys.stderr)
 
 
-def _prepare_run_directory(trainer: Trainer, config: RunConfig, resumed_step: int) -> MetricsWriter:
-    """Make RUN what it is before the first step of this process."""
-    world = trainer.world
+def _prepare_run_directory(
+    trainer: Trainer, config: RunConfig, identity: dict[str, object], checkpoint: Path | None
+) -> MetricsWriter:
+    """Make RUN what it is before the first step of this process, which resumes from `checkpoint`."""
+    world, directory = trainer.world, config.out / "checkpoints"
+    resumed_step = -1 if checkpoint is None else trainer.progress.step
     facts = {"world_size": world.size, "device": world.device.type, "torch": torch.__version__}
     with write_errors_as_user_error(config.out, "free some space or give another --out"):
         # The first file of all: it says that the directory is a run's.
         write_json(config.out / "config.json", {**to_json(config), "precision": trainer.train_step.precision, **facts})
-        (config.out / "checkpoints").mkdir(exist_ok=True)
-        remove_leftovers(config.out / "checkpoints", ".step-*")
-        remove_leftovers(config.out, ".model.tmp-*")
+        directory.mkdir(exist_ok=True)
+        for leftover in [*leftovers(directory), *config.out.glob(".model.tmp-*")]:
+            shutil.rmtree(leftover, ignore_errors=True)
+        if trainer.fraction_done < 1 or not is_newest(directory, checkpoint):
+            set_model_aside(config.out / "model")
+        if checkpoint is not None:
+            move_replaced_checkpoints(directory, checkpoint, resumed_step)
+            if not is_newest(directory, checkpoint):  # it is another run's: from now on --resume auto finds it here
+                save_checkpoint(directory, trainer, identity)
         writer = MetricsWriter(config.out, resumed_step)
         if resumed_step < 0:
             writer.hyperparameters(to_json(config), [trainer.task.best_metric])

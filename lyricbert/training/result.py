@@ -1,0 +1,59 @@
+"""RUN/model: it exists if and only if the run is finished."""
+
+import sys
+from pathlib import Path
+
+from lyricbert.errors import UserError
+from lyricbert.files import new_directory, unused_name
+from lyricbert.training.checkpoint import checkpoint_path, load_parameters, verify
+from lyricbert.training.config import RunConfig
+from lyricbert.training.loop import Trainer
+
+
+def set_model_aside(model: Path) -> None:
+    """Rename a model that is not the result of this run, and say so."""
+    if model.exists():
+        aside = unused_name(model.with_name(f"{model.name}.before"))
+        model.rename(aside)
+        print(f"{model} is the model of an earlier or shorter run; renamed to {aside}", file=sys.stderr)
+
+
+def save_model(trainer: Trainer, config: RunConfig) -> str:
+    """Write RUN/model as `config.save_model` says. Returns which model it is, for the run's last line."""
+    which = "the model"
+    if config.save_model == "best":
+        which = _load_best(trainer, config)
+    with new_directory(config.out / "model") as directory:
+        trainer.task.save(directory)
+    return which
+
+
+def _load_best(trainer: Trainer, config: RunConfig) -> str:
+    """Load the weights of the best evaluation into the task's module. Returns which model it now is.
+
+    Raises `UserError` if they are not available. With --keep-going this is a warning, and the module stays as it is.
+    """
+    progress, metric = trainer.progress, trainer.task.best_metric
+    problem = None
+    if progress.best_step != progress.step:  # else the module has these weights
+        problem = _load_step(trainer, config.out / "checkpoints", progress.best_step)
+    if problem is None:
+        return f"the model of step {progress.best_step}, which has the best {metric} ({progress.best_loss:.4f}),"
+    if not config.keep_going:
+        raise UserError(f"--save-model best: {problem}; add --keep-going to save the model of the last step")
+    print(f"warning: --save-model best: {problem}; the model of the last step is saved", file=sys.stderr)
+    return "the model of the last step"
+
+
+def _load_step(trainer: Trainer, directory: Path, step: int) -> str | None:
+    """Load the weights of a step's checkpoint. Returns None, or what is wrong with it."""
+    if step < 0:
+        return f"no evaluation gave a finite {trainer.task.best_metric}"
+    checkpoint = checkpoint_path(directory, step)
+    if not checkpoint.is_dir():
+        return f"{checkpoint} is missing"
+    problem = verify(checkpoint)
+    if problem is not None:
+        return f"{checkpoint}: {problem}"
+    load_parameters(checkpoint / "model.safetensors", trainer.task.module)
+    return None
