@@ -72,11 +72,11 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def summary(out: Path, meta: dict[str, Any]) -> str:
-    """The closing summary as a table: one column a split, then what was dropped and why."""
+    """The summary that `prepare` prints: a table with a column per split, then what was removed or changed, and why."""
     train, validation = meta["counts"]["train"], meta["counts"]["validation"]
     rows = [f"{'':<14}{'train':>12}{'validation':>12}"]
     rows += [f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train]
-    rows += ["left out or changed:" if meta["dropped"] else "nothing was left out"]
+    rows += ["removed or changed:" if meta["dropped"] else "nothing was removed or changed"]
     rows += [f"  {count:>10,}  {reason}" for reason, count in meta["dropped"].items()]
     return "\n".join([f"token store {out}", *rows])
 

@@ -28,7 +28,7 @@ CASES = [
     ("prepare", "{songs} --tokenizer {model}", "--out"),
     ("prepare", "{empty} --out {new} --tokenizer {model}", "no lyrics"),
     ("prepare", "{folder} --out {new} --tokenizer {model}", "no .txt"),
-    ("prepare", "{image} --out {new} --tokenizer {model}", "unknown kind of file"),
+    ("prepare", "{image} --out {new} --tokenizer {model}", "unsupported file type"),
     ("mlm", "--data {nowhere} --model {model} --out {new}", "not a token store"),
     ("mlm", "--data {store} --model {nowhere} --out {new}", "no such directory"),
     ("mlm", "--data {store} --model {model} --out {full}", "not a run's directory"),
@@ -84,15 +84,15 @@ LYRICS = [
     ("ten megabytes.txt", b"night moon " * 900_000, "only one song"),
     ("one word.txt", b"n" * 10_000_000, "1 lines unknown to the tokenizer"),
     ("same twice.jsonl", b'{"lyrics": "night moon"}\n' * 2, "only one song"),
-    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "no validation line is left"),
+    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "also occurs in training"),
     ("binary.txt", bytes(range(256)) * 100, "not UTF-8"),
     ("latin1.txt", "café au lait".encode("latin1"), "not UTF-8"),
     ("latin1.csv", "lyrics\ncafé".encode("latin1"), "not UTF-8"),
     ("utf16.jsonl", '{"lyrics": "night"}'.encode("utf-16"), "not UTF-8"),
     ("nul.jsonl", b'{"lyrics": "ni\0ght"}', "line 1 is not JSON"),
     ("half.json", b'{"lyrics": ', "not JSON"),
-    ("deep.json", b"[" * 100_000 + b"]" * 100_000, "not JSON that can be read"),
-    ("digits.json", b'{"lyrics": ' + b"9" * 10_000 + b"}", "not JSON that can be read"),
+    ("deep.json", b"[" * 100_000 + b"]" * 100_000, "not JSON that Python can read"),
+    ("digits.json", b'{"lyrics": ' + b"9" * 10_000 + b"}", "not JSON that Python can read"),
     ("null.json", b"null", "no `lyrics` field"),
     ("other field.json", b'{"text": "night"}', "no `lyrics` field"),
     ("number.json", b'{"lyrics": 5}', NO_SONGS),
@@ -129,7 +129,7 @@ STORES = {
     },
     "an array gone": (lambda store: (store / "tokens.npy").unlink(), "tokens.npy: missing"),
     "an empty array": (lambda store: (store / "tokens.npy").write_bytes(b""), "tokens.npy: missing or damaged"),
-    "offsets beyond the end": (lambda store: lengthen(store / "line_offsets.npy"), "do not fit together"),
+    "offsets beyond the end": (lambda store: lengthen(store / "line_offsets.npy"), "arrays do not match"),
     "meta truncated": (lambda store: truncate(store / "meta.json"), "meta.json: damaged"),
     "meta a list": (lambda store: (store / "meta.json").write_text("[]"), "meta.json: damaged"),
     "meta without arrays": (lambda store: edit(store / "meta.json", arrays=None), "meta.json: damaged"),
@@ -269,7 +269,7 @@ def test_an_unreachable_hub_is_said(tmp_path, store_dir, capfd):
         )
     said = capfd.readouterr().err
     assert said.startswith("error: bert-base-uncased: no BERT model could be loaded")
-    assert "where the hub can be reached" in said
+    assert "if the hub can be reached" in said
     assert len(said.splitlines()) == 1
 
 

@@ -1,4 +1,4 @@
-"""The embedded corpus: its size, its variety and the shape of every song."""
+"""The embedded corpus: its size, its variety and the format of every song."""
 
 import re
 from collections import Counter
@@ -37,8 +37,8 @@ def test_at_least_nine_lines_of_ten_are_unique(songs):
     assert occurring_once / len(lines) >= 0.9
 
 
-def test_no_template_was_filled_in(songs):
-    """Songs share few runs of four words, and the vocabulary is wide."""
+def test_songs_share_few_phrases_and_use_many_words(songs):
+    """Less than 1 % of all four-word phrases occur in two songs, so the songs do not come from a template."""
     songs_of_run, words = Counter(), set()
     for song in songs:
         tokens = re.findall(r"\w+(?:'\w+)?", " ".join(lines_of(song)).lower())
@@ -56,7 +56,7 @@ def test_every_song_has_14_to_30_lines_in_sections(songs):
         assert all(line.isprintable() and len(line) <= 120 for line in lines_of(song)), song.title
 
 
-def test_every_section_stands_under_its_header():
+def test_every_section_begins_with_a_header():
     for path in list_files([SONGS]):
         for section in path.read_text(encoding="utf-8").removesuffix("\n").split("\n\n"):
             header, *lines = section.split("\n")

@@ -37,7 +37,7 @@ def test_no_validation_line_occurs_in_training(store, tokenizer):
     assert keys[TRAIN]
     assert keys[VALIDATION]
     assert not keys[TRAIN] & keys[VALIDATION]
-    # The songs share three lines, so there was something to leave out.
+    # The songs share three lines, so some validation lines are removed.
     assert store.meta["dropped"]["validation lines that also occur in training"] >= 3
 
 
@@ -48,12 +48,12 @@ def test_distinct_lines_and_sections_are_marked_once(store, tokenizer):
         assert len(section_examples(store, split)) < len(section_examples(store, split, distinct=False))
 
 
-def test_same_line_whatever_its_case_and_punctuation():
+def test_line_key_ignores_case_and_punctuation():
     assert line_key("Oh, Oh — yeah!") == line_key("oh oh yeah")
     assert line_key("oh oh yeah") != line_key("oh yeah oh")
 
 
-def test_a_song_keeps_its_side_when_files_are_reordered(tmp_path, model_dir):
+def test_a_song_keeps_its_split_when_files_are_reordered(tmp_path, model_dir):
     songs = make_songs(30, seed=5)
     sides = []
     for name, order in (("a", songs), ("b", songs[::-1])):
@@ -63,7 +63,7 @@ def test_a_song_keeps_its_side_when_files_are_reordered(tmp_path, model_dir):
     assert sides[0] == sides[1]
 
 
-def test_duplicate_songs_are_dropped_and_long_ones_cut(tmp_path, model_dir):
+def test_duplicate_songs_are_dropped_and_long_lines_and_sections_cut(tmp_path, model_dir):
     long_line = " ".join(["night"] * 100)
     long_section = "\n".join(f"rain on the road {'my ' * number}" for number in range(12))
     lyrics = ["moon and rain\nfire", "Moon and rain!\nfire", f"{long_line}\n\n{long_section}", "cold gold"]
@@ -81,7 +81,7 @@ def test_duplicate_songs_are_dropped_and_long_ones_cut(tmp_path, model_dir):
     assert line_counts.sum() == 2 + 1 + 12 + 1
 
 
-def test_the_names_of_special_tokens_in_lyrics_are_text(tmp_path, model_dir, tokenizer):
+def test_names_of_special_tokens_in_lyrics_are_ordinary_text(tmp_path, model_dir, tokenizer):
     lyrics = ["moon [SEP] rain [MASK] fire", "cold [CLS] gold [PAD] night"]
     (tmp_path / "a.json").write_text(json.dumps([{"lyrics": text} for text in lyrics]))
     call(prepare.main, tmp_path, "--out", tmp_path / "out", "--tokenizer", model_dir)
@@ -91,14 +91,14 @@ def test_the_names_of_special_tokens_in_lyrics_are_text(tmp_path, model_dir, tok
     assert tokenizer.convert_tokens_to_ids("##p") in store.tokens
 
 
-def test_nothing_is_overwritten(store_dir, songs_file, model_dir):
+def test_an_existing_store_is_not_overwritten(store_dir, songs_file, model_dir):
     before = (store_dir / "meta.json").read_bytes()
     with pytest.raises(UserError, match="exists already"):
         call(prepare.main, songs_file, "--out", store_dir, "--tokenizer", model_dir)
     assert (store_dir / "meta.json").read_bytes() == before
 
 
-def test_a_failure_leaves_nothing_behind(tmp_path, model_dir):
+def test_a_failed_prepare_leaves_no_files(tmp_path, model_dir):
     (tmp_path / "one.txt").write_text("only one song")
     with pytest.raises(UserError, match="only one song"):
         call(prepare.main, tmp_path / "one.txt", "--out", tmp_path / "out", "--tokenizer", model_dir)

@@ -1,4 +1,4 @@
-"""Cleaning lyrics: without what Genius pages add, split into sections of lines."""
+"""Clean lyrics: remove what Genius pages add, and split the text into sections of lines."""
 
 import re
 import unicodedata
@@ -16,13 +16,16 @@ _WORD = re.compile(r"\w")
 
 
 def clean(lyrics: str, dropped: Counter[str]) -> tuple[tuple[str, ...], ...]:
-    """Sections of lines: split at blank lines and at `[Headers]`, without what Genius pages add around lyrics."""
+    """Split `lyrics` into sections of lines, at blank lines and at headers such as `[Chorus]`.
+
+    Removes the text that Genius pages add to lyrics. `dropped` counts what is removed, by reason.
+    """
     text = unicodedata.normalize("NFC", lyrics).replace("\r\n", "\n").replace("\r", "\n").strip()
     without_preamble = _GENIUS_PREAMBLE.sub("", text)
     dropped["Genius page headers"] += without_preamble != text
     text = _GENIUS_EMBED.sub("", without_preamble)
     dropped["Genius 'Embed' footers"] += text != without_preamble
-    # A prompt is glued to the line or header that follows it.
+    # A prompt has no line break before the line or header that follows it.
     text, prompts = _GENIUS_PROMPTS.subn("\n", text)
     dropped["Genius prompts"] += prompts
     sections: list[tuple[str, ...]] = []

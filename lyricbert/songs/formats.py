@@ -1,4 +1,4 @@
-"""Lyrics files of any supported kind -> `Song`s of cleaned sections of lines."""
+"""Read lyrics files of all supported kinds into `Song`s."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ SUFFIXES = (".txt", ".json", ".jsonl", ".csv")
 
 @dataclass(frozen=True)
 class Song:
-    """A song as `prepare` uses it: `sections` of cleaned, non-empty lines."""
+    """A song. Each of its `sections` is a tuple of cleaned, non-empty lines."""
 
     title: str
     artist: str
@@ -25,16 +25,19 @@ class Song:
 
 
 def list_files(sources: Iterable[Path]) -> list[Path]:
-    """The lyrics files named by `sources`; a folder stands for every supported file below it, sorted by name."""
+    """The lyrics files in `sources`. A folder stands for all supported files below it, sorted by path.
+
+    Raises `UserError` for a missing path, an unsupported file, or a folder without lyrics files.
+    """
     files = []
     for source in sources:
         if source.is_dir():
             found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
             if not found:
-                raise UserError(f"{source}: no {', '.join(SUFFIXES)} file in this folder; name one that holds lyrics")
+                raise UserError(f"{source}: this folder contains no {', '.join(SUFFIXES)} file; give another folder")
             files.extend(found)
         elif source.suffix.lower() not in SUFFIXES and source.exists():
-            raise UserError(f"{source}: unknown kind of file; lyrics are read from {', '.join(SUFFIXES)} and folders")
+            raise UserError(f"{source}: unsupported file type; give {', '.join(SUFFIXES)} files or folders of them")
         elif source.is_file():
             files.append(source)
         else:
@@ -43,7 +46,7 @@ def list_files(sources: Iterable[Path]) -> list[Path]:
 
 
 def read_songs(path: Path, dropped: Counter[str]) -> Iterator[Song]:
-    """Read the songs of one file. What cleaning leaves out is counted by reason in `dropped`."""
+    """Yield the songs of one file. `dropped` counts what is removed, by reason. Raises `UserError`."""
     reader = {".txt": _read_txt, ".json": _read_json, ".jsonl": _read_jsonl, ".csv": _read_csv}[path.suffix.lower()]
     try:
         for title, artist, lyrics in reader(path):
@@ -60,7 +63,7 @@ def read_songs(path: Path, dropped: Counter[str]) -> Iterator[Song]:
             f"{path}: not UTF-8 (byte {error.object[error.start]:#04x}); convert it, e.g. iconv -f latin1 -t utf-8"
         ) from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
 
 
 def _read_txt(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -68,9 +71,10 @@ def _read_txt(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _read_json(path: Path) -> Iterator[tuple[object, object, object]]:
-    songs = _songs_of_json(path.read_text(encoding="utf-8-sig"), f"{path}: not JSON", "one object a line is .jsonl")
+    remedy = "correct it, or name it .jsonl if each line is an object"
+    songs = _songs_of_json(path.read_text(encoding="utf-8-sig"), f"{path}: not JSON", remedy)
     if not songs:
-        raise UserError(f"{path}: no `lyrics` field; each song needs one")
+        raise UserError(f"{path}: no `lyrics` field; add one to each song")
     yield from songs
 
 
@@ -79,9 +83,9 @@ def _read_jsonl(path: Path) -> Iterator[tuple[object, object, object]]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            songs = _songs_of_json(line, f"{path}: line {number} is not JSON", "mend or remove it")
+            songs = _songs_of_json(line, f"{path}: line {number} is not JSON", "correct or remove the line")
             if not songs:
-                raise UserError(f"{path}: line {number} has no `lyrics` field; each song needs one")
+                raise UserError(f"{path}: line {number} has no `lyrics` field; add one to each song")
             yield from songs
 
 
@@ -90,12 +94,15 @@ def _songs_of_json(text: str, complaint: str, remedy: str) -> list[tuple[object,
         return list(_find_songs(json.loads(text)))
     except json.JSONDecodeError as error:
         raise UserError(f"{complaint} ({error.msg}, line {error.lineno}); {remedy}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets without end
-        raise UserError(f"{complaint} that can be read ({error}); {remedy}") from None
+    except (ValueError, RecursionError) as error:  # a number with thousands of digits; too many nested brackets
+        raise UserError(f"{complaint} that Python can read ({error}); {remedy}") from None
 
 
 def _find_songs(node: object) -> Iterator[tuple[object, object, object]]:
-    """Songs in a list, in one object, or in what lyricsgenius saves: `songs` of an artist, `tracks` of an album."""
+    """Yield the songs in a list, in one object, or in a file saved by lyricsgenius.
+
+    lyricsgenius saves an artist as an object with `songs`, and an album as an object with `tracks`.
+    """
     if isinstance(node, list):
         for item in node:
             yield from _find_songs(item)
@@ -114,8 +121,11 @@ def _read_csv(path: Path) -> Iterator[tuple[object, object, object]]:
             columns = {name.strip().lower(): name for name in rows.fieldnames or () if name}
             lyrics = next((columns[name] for name in LYRICS_COLUMNS if name in columns), None)
             if lyrics is None:
-                raise UserError(f"{path}: no column named {' or '.join(LYRICS_COLUMNS)}; its columns: {list(columns)}")
+                raise UserError(
+                    f"{path}: no column named {' or '.join(LYRICS_COLUMNS)};"
+                    f" rename the one that holds the lyrics (found: {list(columns)})"
+                )
             for row in rows:
                 yield row.get(columns.get("title", "")), row.get(columns.get("artist", "")), row[lyrics]
         except csv.Error as error:
-            raise UserError(f"{path}: not CSV (line {rows.line_num}: {error}); mend that line") from None
+            raise UserError(f"{path}: not CSV (line {rows.line_num}: {error}); correct that line") from None

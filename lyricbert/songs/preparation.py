@@ -1,4 +1,4 @@
-"""Making a token store from lyrics files."""
+"""Prepare a token store from lyrics files."""
 
 from collections import Counter
 from pathlib import Path
@@ -23,19 +23,23 @@ def prepare_store(
     seed: int,
     max_tokens: int | None,
 ) -> dict[str, Any]:
-    """Read `sources` and make the token store `out`. Returns its meta.json. Raises `UserError`; see `PrepareConfig`."""
+    """Read `sources` and write the token store `out`. Returns the content of its meta.json.
+
+    `PrepareConfig` describes the arguments. Raises `UserError`.
+    """
     files = list_files(sources)
     tokenizer = load_tokenizer(tokenizer_name)
     dropped: Counter[str] = Counter()
     with new_directory(out) as directory:
         corpus = tokenize_files(files, tokenizer, _example_limit(max_tokens, tokenizer), dropped)
         if len(corpus.song_keys) < 2:
-            raise UserError(f"only one song with lyrics in {named(files)}; validation needs another: add songs")
+            raise UserError(
+                f"only one song with lyrics in {named(files)}; add songs: training and validation need one each"
+            )
         arrays = split_and_flatten(corpus, val_fraction, seed, len(tokenizer), dropped)
         if VALIDATION not in arrays["song_split"]:
             raise UserError(
-                f"no validation line is left that does not occur in training; raise --val-fraction or add songs to"
-                f" {named(files)}"
+                f"{named(files)}: every validation line also occurs in training; raise --val-fraction or add songs"
             )
         tokenizer.save_pretrained(directory / "tokenizer")
         meta = {

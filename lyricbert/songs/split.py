@@ -1,4 +1,4 @@
-"""The split into training and validation songs, and the store's arrays."""
+"""Split songs into training and validation, and build the arrays of the store."""
 
 from collections import Counter
 
@@ -13,9 +13,14 @@ from lyricbert.songs.tokenized import TokenizedSongs
 def split_and_flatten(
     corpus: TokenizedSongs, val_fraction: float, seed: int, vocabulary_size: int, dropped: Counter[str]
 ) -> dict[str, np.ndarray]:
-    """The store's arrays: songs split, validation lines that occur in training left out, duplicates marked."""
+    """Build the arrays of the store.
+
+    Splits the songs, removes validation lines that also occur in training, and marks the first of equal lines and
+    sections. `dropped` counts the removed lines.
+    """
     songs = len(corpus.song_keys)
-    # Ranking a hash of the content keeps a song on its side when others are added or files are reordered.
+    # Songs are ranked by a hash of their content, so reordering files does not change the split.
+    # For the same reason nearly every song stays in its split when songs are added.
     order = np.argsort(hash64(derive_key("split", seed), np.array(corpus.song_keys, dtype=np.int64)), kind="stable")
     song_split = np.full(songs, TRAIN, dtype=np.uint8)
     song_split[order[: min(songs - 1, max(1, round(songs * val_fraction)))]] = VALIDATION
@@ -30,7 +35,7 @@ def split_and_flatten(
 
     tokens = np.array(corpus.tokens)[np.repeat(keep, line_lengths)]
     keys, line_split = keys[keep], line_split[keep]
-    # Sections and songs that lost every line go; the rest are numbered anew.
+    # Remove sections and songs without lines, and renumber the others.
     sections, line_section = np.unique(line_section[keep], return_inverse=True)
     kept_songs, section_song = np.unique(section_song[sections], return_inverse=True)
     section_offsets = _offsets(np.bincount(line_section))
@@ -50,7 +55,10 @@ def _offsets(counts: np.ndarray) -> np.ndarray:
 
 
 def counts(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """What the store holds of each split; lengths in tokens of a unique line, special tokens not counted."""
+    """Counts of each split, and statistics of the lengths of its distinct lines.
+
+    Lengths are in tokens, special tokens not included.
+    """
     section_song = np.repeat(np.arange(len(arrays["song_split"])), np.diff(arrays["song_offsets"]))
     section_split = arrays["song_split"][section_song]
     line_split = np.repeat(section_split, np.diff(arrays["section_offsets"]))

@@ -1,14 +1,14 @@
-"""The token store: flat memory-mapped arrays of tokens, written once by `prepare` and opened by everything else.
+"""The token store: flat, memory-mapped arrays. `prepare` writes a store once; the other commands read it.
 
-A store is a directory of `meta.json`, `tokenizer/` and these arrays. Lines and sections are two views of them:
+A store is a directory with `meta.json`, `tokenizer/` and these arrays:
 
     tokens          uint16 or uint32 [tokens], no special tokens
     line_offsets    int64 [lines + 1] into tokens
     section_offsets int64 [sections + 1] into lines
     song_offsets    int64 [songs + 1] into sections
     song_split      uint8 [songs], 0 training, 1 validation
-    line_first      bool [lines], the first of its duplicates within its split
-    section_first   bool [sections], likewise
+    line_first      bool [lines], True for the first of equal lines in a split
+    section_first   bool [sections], True for the first of equal sections in a split
 """
 
 import hashlib
@@ -37,7 +37,7 @@ ARRAYS = {
 
 @dataclass(frozen=True)
 class TokenStore:
-    """An opened store. The arrays are those of the module's docstring, memory-mapped and read-only."""
+    """An open store. Its arrays are memory-mapped and read-only; the module's docstring describes them."""
 
     path: Path
     meta: dict[str, Any]
@@ -55,7 +55,7 @@ class TokenStore:
 
     @property
     def identity(self) -> str:
-        """A digest of the store's content, wherever it lies."""
+        """A digest of the arrays. It does not depend on the store's path."""
         return hashlib.sha256(json.dumps(self.meta["arrays"], sort_keys=True).encode()).hexdigest()
 
     def song_of_section(self) -> np.ndarray:
@@ -68,10 +68,10 @@ class TokenStore:
 
 
 def open_store(path: Path) -> TokenStore:
-    """Open a store for reading. Raises `UserError` if it is missing, truncated or of another format."""
+    """Open a store for reading. Raises `UserError` if it is missing, damaged or of another format version."""
     meta_path = path / "meta.json"
     if not meta_path.is_file():
-        raise UserError(f"{path}: not a token store (no meta.json); make one with python -m lyricbert.prepare")
+        raise UserError(f"{path}: not a token store (no meta.json); create one with python -m lyricbert.prepare")
     try:
         meta = json.loads(meta_path.read_text(encoding="utf-8"))
         version, described = meta["format_version"], dict(meta["arrays"])
@@ -79,7 +79,10 @@ def open_store(path: Path) -> TokenStore:
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{meta_path}: damaged; prepare the store again") from None
     if version != FORMAT_VERSION:
-        raise UserError(f"{path}: store format {version}, this program reads {FORMAT_VERSION}; prepare the store again")
+        raise UserError(
+            f"{path}: has store format {version}, but this version of lyricbert reads format {FORMAT_VERSION};"
+            " prepare the store again"
+        )
     store = TokenStore(path, meta, **{name: _open_array(path / f"{name}.npy", described.get(name)) for name in ARRAYS})
     _check_offsets(store)
     return store
@@ -87,7 +90,7 @@ def open_store(path: Path) -> TokenStore:
 
 def _open_array(path: Path, described: dict[str, Any] | None) -> np.ndarray:
     try:
-        array = np.lib.format.open_memmap(path, mode="r")  # reads .npy only, and no objects
+        array = np.lib.format.open_memmap(path, mode="r")  # reads .npy only, and no pickled objects
     except (OSError, ValueError, EOFError):
         raise UserError(f"{path}: missing or damaged; prepare the store again") from None
     if described is None or [list(array.shape), str(array.dtype)] != [described.get("shape"), described.get("dtype")]:
@@ -96,16 +99,16 @@ def _open_array(path: Path, described: dict[str, Any] | None) -> np.ndarray:
 
 
 def _check_offsets(store: TokenStore) -> None:
-    """Raise `UserError` unless the offsets end where the arrays do that they point into."""
+    """Raise `UserError` unless every offset array starts at 0 and ends at the length of the array it points into."""
     levels = (store.tokens, store.line_offsets[1:], store.section_offsets[1:], store.song_offsets[1:])
     offsets = (store.line_offsets, store.section_offsets, store.song_offsets)
     whole = all(each[0] == 0 and each[-1] == len(below) for each, below in zip(offsets, levels, strict=False))
     if not whole or len(store.song_split) != len(levels[-1]):
-        raise UserError(f"{store.path}: its arrays do not fit together; prepare the store again")
+        raise UserError(f"{store.path}: the lengths of its arrays do not match; prepare the store again")
 
 
 def write_arrays(directory: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write `arrays` and `meta.json`, which describes each array by shape, dtype and SHA-256."""
+    """Write `arrays` and `meta.json`. To `meta` it adds the shape, dtype and SHA-256 of each array."""
     described = {}
     for name, kind in ARRAYS.items():
         array = arrays[name] if kind is None else arrays[name].astype(kind, copy=False)

@@ -1,4 +1,4 @@
-"""Songs in, token ids out: reads, cleans and tokenizes every song, without the duplicates."""
+"""Read, clean and tokenize songs, and drop duplicate songs."""
 
 from array import array
 from collections import Counter
@@ -21,9 +21,13 @@ _CHARACTERS_A_TOKEN = 100
 
 @dataclass
 class TokenizedSongs:
-    """The corpus as it grows: one entry a line, section or song. Keys are 64-bit digests that find duplicates."""
+    """The songs tokenized so far. Equal keys (64-bit digests) mark duplicate lines and songs.
 
-    # Quoted, as `array[int]` cannot be evaluated before Python 3.12.
+    `tokens`: ids of all lines, one line after the other. `line_lengths`, `line_keys`: one entry per line.
+    `section_lines`: lines of each section. `song_sections`: sections of each song. `song_keys`: one entry per song.
+    """
+
+    # Quoted, because Python before 3.12 cannot evaluate `array[int]`.
     tokens: "array[int]" = field(default_factory=lambda: array("I"))
     line_lengths: "array[int]" = field(default_factory=lambda: array("q"))
     line_keys: "array[int]" = field(default_factory=lambda: array("q"))
@@ -36,7 +40,11 @@ class TokenizedSongs:
 def tokenize_files(
     files: list[Path], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter[str]
 ) -> TokenizedSongs:
-    """Read, clean and tokenize every song. Examples have at most `limit` tokens, special tokens included."""
+    """Read, clean and tokenize all songs. `dropped` counts what is removed or changed, by reason.
+
+    `limit`: maximum length of a line or section in tokens, special tokens included. Raises `UserError` if no song has
+    lyrics.
+    """
     corpus = TokenizedSongs()
     with tqdm(desc="prepare", unit=" songs", disable=None) as bar:
         songs = (song for path in files for song in read_songs(path, dropped))
@@ -44,23 +52,23 @@ def tokenize_files(
             _add_songs(corpus, chunk, tokenizer, limit, dropped)
             bar.update(len(chunk))
     if not corpus.song_keys:
-        left_out = "".join(f"; {count} {reason}" for reason, count in dropped.items() if count)
-        raise UserError(f"no lyrics in {named(files)}; check the sources{left_out}")
+        removed = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+        raise UserError(f"no lyrics in {named(files)}; check the files" + (f" (removed: {removed})" if removed else ""))
     return corpus
 
 
 def named(files: list[Path]) -> str:
-    """The first few of them, for a message."""
+    """The first three paths, for a message."""
     return ", ".join(str(path) for path in files[:3]) + (" ..." if len(files) > 3 else "")
 
 
 def _add_songs(
     corpus: TokenizedSongs, songs: list[Song], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter[str]
 ) -> None:
-    # A line of megabytes is cut at --max-tokens anyhow; hardly any token stands for this many characters.
+    # Cut very long lines here, because tokenizing megabytes is slow. A token rarely has more than 100 characters.
     longest = _CHARACTERS_A_TOKEN * limit
     lines = [line[:longest] for song in songs for section in song.sections for line in section]
-    # "[SEP]" in a lyric is text, hence the split of special tokens.
+    # Special tokens are split, because "[SEP]" in a lyric is ordinary text.
     encoded = tokenizer(lines, add_special_tokens=False, split_special_tokens=True, verbose=False)
     token_ids = iter(encoded["input_ids"])
     for song in songs:
@@ -86,7 +94,10 @@ def _keep_lines(
     limit: int,
     dropped: Counter[str],
 ) -> Iterator[tuple[int, list[int]]]:
-    """(key, token ids) of the lines that hold a known word, cut to `limit` less [CLS] and [SEP]."""
+    """Yield (key, token ids) of each line with a known token.
+
+    The ids are cut to `limit` - 2, which leaves room for [CLS] and [SEP].
+    """
     for line, ids in zip(lines, token_ids, strict=True):
         if all(token == tokenizer.unk_token_id for token in ids):
             dropped["lines unknown to the tokenizer"] += 1

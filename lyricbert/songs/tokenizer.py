@@ -1,4 +1,4 @@
-"""The tokenizer: loading, the facts the rest needs of its vocabulary, and a fingerprint that tells two apart."""
+"""Load tokenizers, describe their vocabulary as arrays, and compute their fingerprint."""
 
 import hashlib
 import json
@@ -12,16 +12,16 @@ from transformers.utils import logging as transformers_logging
 
 from lyricbert.errors import UserError
 
-# Casing, accents, punctuation, numbers, other scripts and unknown characters: where tokenizers differ.
+# Tokenizers differ in how they treat case, accents, punctuation, numbers, other scripts and unknown characters.
 _PROBE = "Café del MAR, don't — naïve “ohh-oh” 1234 ½ 夜空 λόγος привет 🎵 nananana\u0301 [MASK]"
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Ids and kinds of the tokens of a vocabulary of V tokens.
+    """Special ids and kinds of tokens in a vocabulary of V tokens.
 
-    `is_special`: bool [V], every special token ([CLS], [SEP], [PAD], [MASK], [UNK]).
-    `starts_word`: bool [V], a token that begins a word of letters. `continues_word`: bool [V], a `##` piece.
+    `is_special`: bool [V], True for special tokens ([CLS], [SEP], [PAD], [MASK], [UNK]). `starts_word`: bool [V], True
+    for tokens of letters that begin a word. `continues_word`: bool [V], True for `##` pieces.
     """
 
     size: int
@@ -35,26 +35,26 @@ class Vocabulary:
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
-    """The fast tokenizer of a model directory or hub name, without truncation or padding of its own."""
+    """Load the fast tokenizer of a model directory or hub name. Truncation and padding are off. Raises `UserError`."""
     quiet_libraries_and_check_path(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
-    except Exception as error:  # the hub, the file system and the tokenizer's own parser fail in many ways
+    except Exception as error:  # the hub, the file system and the parser raise many kinds of errors
         raise UserError(f"{name}: no tokenizer could be loaded ({first_line(error)}); {LOADING_REMEDY}") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"{name}: has no fast tokenizer (tokenizer.json); convert it with transformers first")
     missing = [kind for kind in ("pad", "cls", "sep", "mask") if getattr(tokenizer, f"{kind}_token_id") is None]
     if missing:
-        raise UserError(f"{name}: its tokenizer has no {' or '.join(missing)} token; a BERT tokenizer is needed")
+        raise UserError(f"{name}: its tokenizer has no {' or '.join(missing)} token; give a BERT model")
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
 
 
 def quiet_libraries_and_check_path(name: str) -> None:
-    """Silence the libraries' reports: what a user needs to know is said in one line of ours.
+    """Silence transformers and huggingface_hub, because the commands report errors in one line themselves.
 
-    Raises `UserError` for a path that is no directory, rather than look for it on the hub.
+    Raises `UserError` if `name` is a path but not a directory, so that the hub is not asked for it.
     """
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -63,16 +63,16 @@ def quiet_libraries_and_check_path(name: str) -> None:
         raise UserError(f"{name}: no such directory; {LOADING_REMEDY}")
 
 
-LOADING_REMEDY = "give a directory that holds the model, or a hub name where the hub can be reached"
+LOADING_REMEDY = "give the directory of a model, or a Hugging Face hub name if the hub can be reached"
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an exception's text, for a message of one line."""
+    """The first line of an exception's message, or its type if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def vocabulary(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    """The facts of `tokenizer` as arrays indexed by token id."""
+    """Special ids and kinds of the tokens of `tokenizer`."""
     size = len(tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(list(range(size)))
     is_special = np.zeros(size, dtype=bool)
@@ -90,9 +90,9 @@ def vocabulary(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
-    """A digest of what `tokenizer` does: its vocabulary and the ids it gives to a probing text.
+    """A hexadecimal digest of the vocabulary and of the ids of a probe text.
 
-    The serialized files differ between library versions for the same behaviour, so they are not compared.
+    The tokenizer's files are not compared: they differ between library versions for the same behaviour.
     """
     vocab = sorted(tokenizer.get_vocab().items())
     probe = tokenizer.encode(_PROBE, add_special_tokens=True)

@@ -12,12 +12,12 @@ def sections_of(path) -> list:
     return [song.sections for song in read_songs(path, Counter())]
 
 
-def test_blank_lines_and_headers_part_sections():
+def test_blank_lines_and_headers_separate_sections():
     text = "[Verse 1]\nOne line\nTwo  lines\n\n\nThree\n[Chorus: Somebody & All]\nFour [softly] now"
     assert clean(text, Counter()) == (("One line", "Two lines"), ("Three",), ("Four [softly] now",))
 
 
-def test_what_genius_pages_add_is_removed_and_counted():
+def test_text_added_by_genius_pages_is_removed_and_counted():
     text = (
         "12 ContributorsTranslationsEspañolSome Title Lyrics[Verse 1]\nFirst line\n"
         "See Somebody LiveGet tickets as low as $53You might also like[Chorus]\nSecond line\n\n"
@@ -31,7 +31,7 @@ def test_what_genius_pages_add_is_removed_and_counted():
     assert dropped["section headers"] == 2
 
 
-def test_a_line_like_a_genius_prompt_stays_in_a_lyric():
+def test_a_lyric_line_that_resembles_a_genius_prompt_is_kept():
     assert clean("You might also like to dance", Counter()) == (("You might also like to dance",),)
 
 
@@ -54,7 +54,7 @@ def test_lines_without_words_are_counted():
         ("bom.csv", '\ufefflyrics,tag\n"one\ntwo\n\nthree",pop\n'),
     ],
 )
-def test_every_kind_of_file(tmp_path, name, content):
+def test_every_file_format_is_read(tmp_path, name, content):
     (tmp_path / name).write_text(content, encoding="utf-8")
     assert sections_of(tmp_path / name) == [(("one", "two"), ("three",))]
 
@@ -78,7 +78,7 @@ def test_a_folder_stands_for_its_files(tmp_path):
         ("latin1.txt", "caf\u00e9".encode("latin1"), "not UTF-8"),
     ],
 )
-def test_bad_files_are_named_with_the_remedy(tmp_path, name, content, complaint):
+def test_an_error_names_the_bad_file(tmp_path, name, content, complaint):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=complaint) as caught:
         sections_of(tmp_path / name)
