@@ -1,7 +1,7 @@
-"""The forward pass of a BERT encoder (Devlin et al., "BERT", 2019), over the weights of a transformers `BertModel`.
+"""The forward pass of a BERT encoder (Devlin et al., "BERT", 2019), with the weights of a transformers `BertModel`.
 
-It is written out here, rather than called, for what training on short lines gains from it: tokens of several examples
-in one row, a last layer that runs where its result is wanted only, and operations chosen by device.
+It is written out here to train faster on short lines. A row can hold several examples, the last layer can skip
+positions that do not enter the loss, and some operations have a faster version for the CPU.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from transformers import BertModel
 
 from lyricbert.models.ops import attend, dropout
 
-if TYPE_CHECKING:  # the checker alone needs these names, which transformers does not export
+if TYPE_CHECKING:  # only the type checker needs these names; transformers does not export them
     from transformers.models.bert.modeling_bert import (
         BertCrossAttention,
         BertLayer,
@@ -33,10 +33,10 @@ def layer(
     shape: torch.Size,
     positions: torch.Tensor | None,
 ) -> torch.Tensor:
-    """One layer of float32 [rows * width, hidden]; all but the attention at `positions` only, if given.
+    """Run one layer on `hidden`, float32 [rows * width, hidden]. Returns the same shape, or [P, hidden].
 
-    `visible`: bool [rows, 1, width, width], which tokens see each other; None where all of a row do. `shape`:
-    (rows, width).
+    `visible`: bool [rows, 1, width, width], True where two tokens see each other; None if all tokens of a row do.
+    `shape`: (rows, width). `positions`: int64 [P], flat; everything after the attention runs at these positions only.
     """
     context = _self_attention(module.attention.self, hidden, visible, shape)
     if positions is not None:
@@ -54,11 +54,13 @@ def encode(
     positions: torch.Tensor | None = None,
     run_layer: Layer = layer,
 ) -> torch.Tensor:
-    """The last hidden state: float32 [rows * width, hidden], or [P, hidden] at the P flat `positions` (int64) wanted.
+    """The last hidden state: float32 [rows * width, hidden], or [P, hidden] if `positions` is given.
 
-    `words`: word embeddings float32 [rows, width, hidden]. `attention_mask`: int64 [rows, width], n on the tokens of a
-    row's n-th example and 0 on padding; tokens see those of the same number. None where each row is one whole example.
-    `position_ids`: int64 [rows, width], within the example. `run_layer`: `layer` itself, or compiled.
+    `words`: word embeddings, float32 [rows, width, hidden].
+    `attention_mask`: int64 [rows, width], n on the tokens of a row's n-th example (from 1), 0 on padding. Tokens with
+    the same number see each other. None if each row is one example without padding.
+    `position_ids`: int64 [rows, width], positions within the example, from 0.
+    `positions`: int64 [P], the flat positions to return. `run_layer`: `layer`, or its compiled version.
     """
     visible = None
     if attention_mask is not None:

@@ -1,4 +1,4 @@
-"""A BERT masked language model whose head runs on masked positions only."""
+"""A BERT masked language model that runs its head on masked positions only."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from lyricbert.models.ops import tied_embedding_lookup
 
 
 class MaskedLM(nn.Module):
-    """A BERT whose last layer and MLM head run on the masked positions only.
+    """A BERT that runs the MLM head and most of the last layer only on masked positions.
 
-    The head is a [hidden, vocabulary] product for every position it runs on; 15 % of them are enough for the loss.
+    Only those positions, about 15 %, enter the loss. Each saves a product with the [hidden, vocabulary] matrix.
     """
 
     def __init__(self, bert: BertForMaskedLM):
@@ -24,7 +24,7 @@ class MaskedLM(nn.Module):
         self._layer, self._loss = layer, _summed_cross_entropy
 
     def compile_parts(self) -> None:
-        """Compile what is run most, a layer and the loss, for every shape that comes. The weights are not touched."""
+        """Compile the layers and the loss with `torch.compile`. The weights do not change."""
         self._layer, self._loss = torch.compile(layer), torch.compile(_summed_cross_entropy)
 
     def forward(
@@ -35,10 +35,10 @@ class MaskedLM(nn.Module):
         positions: torch.Tensor,
         gold: torch.Tensor,
     ) -> torch.Tensor:
-        """The cross-entropy summed over the masked positions: float32 [].
+        """The cross-entropy, summed over the masked positions: float32 [].
 
-        `input_ids`, `attention_mask`, `position_ids`: see `encoder.encode`. `positions`: int64 [P], the flat positions
-        to predict. `gold`: int64 [P], the ids that stood there; IGNORE where a position counts nothing.
+        `input_ids`: int64 [rows, width]. `attention_mask`, `position_ids`: see `encoder.encode`. `positions`: int64
+        [P], the flat positions to predict. `gold`: int64 [P], the original ids; positions with IGNORE do not count.
         """
         return self._loss(self.masked_logits(input_ids, attention_mask, position_ids, positions), gold)
 
@@ -49,7 +49,7 @@ class MaskedLM(nn.Module):
         position_ids: torch.Tensor,
         positions: torch.Tensor,
     ) -> torch.Tensor:
-        """Logits [P, vocabulary] at the P flat `positions`; the arguments are those of `forward`."""
+        """Logits [P, vocabulary] at the flat `positions`. For the arguments see `forward`."""
         encoder, head = self.bert.bert, self.bert.cls.predictions
         matrix = encoder.embeddings.word_embeddings.weight
         words, shared = tied_embedding_lookup(matrix, input_ids)
@@ -58,11 +58,11 @@ class MaskedLM(nn.Module):
         return F.linear(head.transform(hidden), output, head.decoder.bias)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """All but the head's own; the head's output matrix is the encoder's word embeddings."""
+        """The parameters of the encoder. They include the word embeddings, which the head uses as output matrix."""
         return list(self.bert.bert.parameters())
 
     def save(self, directory: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Write an ordinary Hugging Face directory."""
+        """Write the model and `tokenizer` as a Hugging Face directory."""
         self.bert.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
 

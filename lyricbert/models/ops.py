@@ -1,4 +1,4 @@
-"""Operations of the encoder that a CPU does best in another way than a GPU. The mathematics is the same on both."""
+"""Operations of the encoder with a faster version for the CPU. Both versions compute the same function."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ _ONE = 1 << 16
 
 
 def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
-    """Zero each element with probability `rate` and scale the others by 1 / (1 - rate). Shape and dtype of `x`.
+    """Zero each element with probability `rate` and multiply the others by 1 / (1 - rate). Keeps shape and dtype.
 
-    On a CPU drawing a number costs more than the product that it decides about, so four elements share a 64-bit draw;
-    `rate` is rounded to a multiple of 2**-16, and the scale with it.
+    On a CPU, random numbers cost more than the multiplication. Therefore each 64-bit random number serves four
+    elements, with 16 bits each, and `rate` is rounded to a multiple of 2**-16.
     """
     if rate == 0:
         return x
@@ -20,7 +20,7 @@ def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
         return F.dropout(x, rate)
     drop = round(rate * _ONE)
     bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-    # The comparison writes numbers at once: turning bools into them would take longer than all the rest.
+    # `out` makes the comparison write numbers. Converting bools to numbers would take longer than everything else.
     keep = torch.ge(bits[: x.numel()].view(x.shape), drop - _ONE // 2, out=torch.empty_like(x, requires_grad=False))
     return x * keep.mul_(_ONE / (_ONE - drop))
 
@@ -28,14 +28,15 @@ def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
 def attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, visible: torch.Tensor | None, dropout_rate: float
 ) -> torch.Tensor:
-    """Scaled dot-product attention: [rows, heads, width, size] of three such tensors.
+    """Scaled dot-product attention. Arguments and result are [rows, heads, width, size].
 
-    `visible`: bool [rows, 1, width, width], symmetric, which tokens see each other; None where all do. Every token sees
-    itself at least.
+    `visible`: bool [rows, 1, width, width], symmetric, True where two tokens see each other; None if all do. Every
+    token must see itself.
     """
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, visible, dropout_rate)
-    # Keys before queries: over fewer than 16 numbers softmax is several times faster across memory than along it.
+    # The scores are [..., keys, queries]. With fewer than 16 keys, softmax is several times faster over the
+    # second-last dimension than over the last.
     scores = key @ (query * query.shape[-1] ** -0.5).transpose(2, 3)
     scores = scores.float()
     if visible is not None:
@@ -45,9 +46,10 @@ def attend(
 
 
 def tied_embedding_lookup(weight: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows of `weight` [vocabulary, hidden] at `ids`, `weight`), for a matrix that both embeds and predicts.
+    """(rows of `weight` at `ids`, `weight`), for a matrix that is both word embeddings and output matrix.
 
-    Both gradients are as large as the matrix. On a CPU the rows' are added into that of the second result.
+    `weight`: float [vocabulary, hidden]. Each of the two uses has a gradient as large as the matrix. On a CPU, the
+    gradient of the rows is added into the gradient of the second result, which saves one such matrix.
     """
     if weight.device.type != "cpu":
         return F.embedding(ids, weight), weight

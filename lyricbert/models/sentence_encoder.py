@@ -1,4 +1,4 @@
-"""A sentence encoder: a BERT encoder and the pooling of its last layer."""
+"""A sentence encoder: a BERT encoder whose last layer is pooled."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from lyricbert.models.encoder import encode
 
 
 class SentenceEncoder(nn.Module):
-    """A BERT encoder and a pooling of its last layer: "mean" over the tokens, or the "cls" token."""
+    """A BERT encoder whose last layer is pooled into one vector: the "mean" of the tokens, or the "cls" token."""
 
     def __init__(self, bert: BertModel, pooling: str):
         super().__init__()
@@ -22,7 +22,10 @@ class SentenceEncoder(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor
     ) -> torch.Tensor:
-        """Embeddings float32 [rows, hidden] of input_ids, attention_mask and position_ids, int64 [rows, width]."""
+        """Embeddings, float32 [rows, hidden], of one example per row.
+
+        All arguments are int64 [rows, width]. `attention_mask`: 1 on tokens, 0 on padding.
+        """
         rows, width = input_ids.shape
         words = F.embedding(input_ids, self.bert.embeddings.word_embeddings.weight)
         if self.pooling == "cls":
@@ -34,7 +37,7 @@ class SentenceEncoder(nn.Module):
         return mean
 
     def save(self, directory: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Write a Hugging Face directory that `SentenceTransformer` opens with the right pooling."""
+        """Write a Hugging Face directory that `SentenceTransformer` opens with the same pooling."""
         self.bert.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
         modules = [

@@ -1,6 +1,6 @@
-"""Triplet losses and miners, as functions of embeddings.
+"""Triplet losses and batch-hard mining, as functions of embeddings.
 
-Every loss is summed over its terms; the caller divides by the number of terms in the whole step.
+Every loss is summed over its terms. The caller divides by the number of terms in the whole step.
 """
 
 import torch
@@ -8,14 +8,17 @@ import torch.nn.functional as F
 
 
 def pairwise_distance(a: torch.Tensor, b: torch.Tensor, distance: str) -> torch.Tensor:
-    """Distances float32 [T] of the rows of a and b, float32 [T, hidden]: "cosine" is 1 - cosine, 0 to 2."""
+    """float32 [T]: the distance between each row of `a` and the same row of `b`, both float32 [T, hidden].
+
+    `distance`: "cosine" (1 - cosine similarity, from 0 to 2) or "euclidean".
+    """
     if distance == "cosine":
         return 1 - F.cosine_similarity(a, b)
     return F.pairwise_distance(a, b)
 
 
 def triplet_distances(embeddings: torch.Tensor, distance: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """(anchor to positive, anchor to negative), float32 [T] each.
+    """(distances of anchor and positive, distances of anchor and negative), float32 [T] each.
 
     `embeddings`: float32 [3 * T, hidden], all anchors, then all positives, then all negatives.
     """
@@ -29,7 +32,7 @@ def distance_matrix(embeddings: torch.Tensor, distance: str) -> torch.Tensor:
         unit = F.normalize(embeddings)
         return 1 - unit @ unit.T
     squared = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist").square()
-    # The square root has no gradient at 0, where a row meets itself.
+    # The distance of a row to itself is 0, and the square root has no finite gradient there.
     return squared.clamp(min=1e-12).sqrt()
 
 
@@ -44,10 +47,10 @@ def soft_margin(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
 
 
 def hardest(distances: torch.Tensor, songs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Batch-hard mining (Hermans et al., 2017): for each anchor the farthest row of its song, the closest of another.
+    """Batch-hard mining (Hermans et al., 2017).
 
-    `distances`: float32 [N, N]. `songs`: int64 [N]. Returns (positive, negative), float32 [A], of the A rows that
-    have both.
+    For each anchor, finds the farthest row of the same song and the closest row of another song. `distances`: float32
+    [N, N]. `songs`: int64 [N]. Returns (positive, negative) distances, float32 [A], of the A rows that have both.
     """
     same = songs[:, None] == songs[None, :]
     positives = same & ~torch.eye(len(songs), dtype=torch.bool, device=songs.device)
@@ -58,7 +61,7 @@ def hardest(distances: torch.Tensor, songs: torch.Tensor) -> tuple[torch.Tensor,
 
 
 def has_positive_and_negative(songs: torch.Tensor) -> torch.Tensor:
-    """bool [N]: rows with another row of their song and a row of another song. `songs`: int64 [N]."""
+    """bool [N]: True for rows with another row of the same song and a row of another song. `songs`: int64 [N]."""
     same = (songs[:, None] == songs[None, :]).sum(dim=1)
     return (same > 1) & (same < len(songs))
 
@@ -66,9 +69,10 @@ def has_positive_and_negative(songs: torch.Tensor) -> torch.Tensor:
 def triplet_loss(
     embeddings: torch.Tensor, songs: torch.Tensor, loss: str, distance: str, margin: float
 ) -> torch.Tensor:
-    """The summed loss, float32 [], of T triplets embedded together.
+    """The loss of T triplets, summed over its terms: float32 [].
 
-    `embeddings`: float32 [3 * T, hidden], all anchors, then all positives, then all negatives. `songs`: int64 [3 * T].
+    `embeddings`: float32 [3 * T, hidden], all anchors, then all positives, then all negatives. `songs`: int64 [3 * T],
+    the song of each row. `loss`: "triplet", "batch-hard" or "soft-margin".
     """
     if loss == "batch-hard":
         positive, negative = hardest(distance_matrix(embeddings, distance), songs)
@@ -80,7 +84,7 @@ def triplet_loss(
 
 
 def count_terms(songs: torch.Tensor, loss: str) -> int:
-    """How many terms `triplet_loss` sums. `songs`: int64 [3 * T]."""
+    """The number of terms that `triplet_loss` sums. `songs`: int64 [3 * T]."""
     if loss == "batch-hard":
         return int(has_positive_and_negative(songs).sum())
     return len(songs) // 3

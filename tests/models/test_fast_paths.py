@@ -1,4 +1,4 @@
-"""Every way in which training saves work gives the loss and the gradients of the plain, padded, dense model."""
+"""Every optimization of training gives the loss and gradients of the plain model, padded and with the full head."""
 
 import shutil
 
@@ -24,7 +24,7 @@ KEY = 5
 
 @pytest.fixture
 def sharp_model_dir(tmp_path, model_dir):
-    """The tiny BERT with larger weights: tokens of a fresh one hardly see their places and each other."""
+    """The tiny BERT with larger weights. With its initial weights, positions and other tokens have almost no effect."""
     model = BertForMaskedLM.from_pretrained(model_dir)
     with torch.no_grad():
         for parameter in model.bert.parameters():
@@ -59,7 +59,7 @@ def masked(examples, indices, tokenizer, shape=None, multiple=1):
 
 
 def plain(model_dir, examples, indices, tokenizer):
-    """The loss and gradients of transformers' own model on the same lines, a row each, with the head on every token."""
+    """Loss and gradients of the transformers model on the same lines: one row per line, the head on every token."""
     model = BertForMaskedLM.from_pretrained(model_dir).eval()
     batch, inputs, targets, _ = masked(examples, indices[indices >= 0][:, None], tokenizer)
     assert (batch.attention_mask == 0).any()
@@ -80,7 +80,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_loss_and_gradients_are_those_of_the_plain_model(path, sharp_model_dir, examples, packed_indices, tokenizer):
+def test_loss_and_gradients_equal_those_of_the_plain_model(path, sharp_model_dir, examples, packed_indices, tokenizer):
     options = dict(PATHS[path])
     compiled = options.pop("compiled", False)
     if compiled and not any(map(shutil.which, ("g++", "clang++"))):
@@ -100,7 +100,8 @@ def test_loss_and_gradients_are_those_of_the_plain_model(path, sharp_model_dir, 
     largest = max(gradient.abs().max().item() for gradient in expected.values())
     for name, gradient in gradients.items():
         scale = expected[name].norm().item()
-        # A key's bias moves all scores of a query alike, so its true gradient is 0 and both are rounding errors.
+        # The bias of the keys adds the same number to all scores of a query. Its true gradient is 0, so both values are
+        # rounding errors.
         assert (gradient - expected[name]).norm().item() <= 1e-5 * max(scale, largest), name
 
 
@@ -118,7 +119,7 @@ def test_a_line_does_not_depend_on_its_neighbours_in_a_row(sharp_model_dir, exam
 
 
 def test_positions_restart_at_every_line(sharp_model_dir, examples, packed_indices, tokenizer):
-    """Without that, or without the mask, the packed model would be silently wrong: the test above can tell."""
+    """The loss differs without restarted positions, and without the mask. So the tests above notice both mistakes."""
     model, _ = load_masked_lm(str(sharp_model_dir))
     model.eval()
     *_, (ids, mask, places, positions, gold) = masked(examples, packed_indices, tokenizer)

@@ -21,7 +21,7 @@ def batch(store, tokenizer):
     return batch
 
 
-def test_a_model_without_a_head_gets_the_same_fresh_one_from_the_same_seed(encoder_dir):
+def test_the_seed_determines_the_new_head_of_a_model_without_one(encoder_dir):
     heads = []
     for seed in (3, 3, 4):
         model, has_head = load_masked_lm(str(encoder_dir), seed)
@@ -42,7 +42,7 @@ def test_a_saved_model_opens_in_a_fill_mask_pipeline(model_dir, tokenizer, tmp_p
     assert load_masked_lm(str(tmp_path / "out"))[1]
 
 
-def test_pooling_leaves_padding_out(encoder_dir, batch):
+def test_pooling_ignores_padding(encoder_dir, batch):
     ids, mask = batch.input_ids, batch.attention_mask
     for pooling in ("mean", "cls"):
         encoder = load_sentence_encoder(str(encoder_dir), pooling).eval()
@@ -54,7 +54,7 @@ def test_pooling_leaves_padding_out(encoder_dir, batch):
             torch.testing.assert_close(together[row], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_saved_sentence_encoder_names_its_pooling(encoder_dir, tokenizer, tmp_path):
+def test_a_saved_sentence_encoder_records_its_pooling(encoder_dir, tokenizer, tmp_path):
     encoder = load_sentence_encoder(str(encoder_dir), "cls")
     encoder.save(tmp_path / "out", tokenizer)
     assert json.loads((tmp_path / "out/1_Pooling/config.json").read_text())["pooling_mode_cls_token"]
@@ -62,7 +62,7 @@ def test_a_saved_sentence_encoder_names_its_pooling(encoder_dir, tokenizer, tmp_
     assert AutoModel.from_pretrained(tmp_path / "out").config.hidden_size == 32
 
 
-def test_a_model_of_another_tokenizer_is_refused(store, model_dir, tokenizer, tmp_path):
+def test_a_model_with_another_tokenizer_is_refused(store, model_dir, tokenizer, tmp_path):
     other = load_tokenizer(str(model_dir))
     other.add_tokens(["moonlight"])
     other.save_pretrained(tmp_path)
@@ -81,7 +81,7 @@ def test_a_model_of_another_tokenizer_is_refused(store, model_dir, tokenizer, tm
         (lambda path: (path / "config.json").unlink(), "no BERT model could be loaded"),
     ],
 )
-def test_directories_that_hold_no_bert_are_refused(model_dir, tmp_path, damage, complaint):
+def test_directories_without_a_bert_model_are_refused(model_dir, tmp_path, damage, complaint):
     for file in model_dir.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     damage(tmp_path)
@@ -90,7 +90,7 @@ def test_directories_that_hold_no_bert_are_refused(model_dir, tmp_path, damage, 
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_misfit_the_config_are_refused(model_dir, tmp_path):
+def test_weights_that_do_not_match_the_config_are_refused(model_dir, tmp_path):
     for file in model_dir.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())

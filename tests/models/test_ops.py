@@ -16,12 +16,12 @@ def test_dropout_drops_at_its_rate_and_keeps_the_mean(dtype, rate):
     kept = dropped != 0
     assert kept.float().mean().item() == pytest.approx(1 - rate, abs=0.005)
     assert dropped[kept].float().unique().item() == pytest.approx(1 / (1 - rate), rel=0.01)
-    # Neighbours share a draw, but not a fate.
+    # Neighbours share a random number, but are dropped independently.
     both = (~kept[:, 1:] & ~kept[:, :-1]).float().mean().item()
     assert both == pytest.approx(rate**2, abs=0.005)
 
 
-def test_dropout_is_given_by_the_seed_and_its_gradient_by_its_mask():
+def test_dropout_depends_on_the_seed_and_its_gradient_has_the_same_mask():
     x = torch.randn(37, 5, requires_grad=True)
     results = []
     for seed in (1, 1, 2):
@@ -36,7 +36,7 @@ def test_dropout_is_given_by_the_seed_and_its_gradient_by_its_mask():
 
 @pytest.mark.parametrize("width", [7, 20])
 @pytest.mark.parametrize("masked", [False, True])
-def test_attention_is_that_of_torch(width, masked):
+def test_attention_equals_that_of_torch(width, masked):
     torch.manual_seed(0)
     arguments = [torch.randn(3, 2, width, 8, requires_grad=True) for _ in range(3)]
     numbers = torch.arange(width) // 3

@@ -18,7 +18,7 @@ SONGS = torch.tensor([0, 1, 0, 1, 2, 3])
 
 @pytest.mark.parametrize("loss", ["triplet", "batch-hard", "soft-margin"])
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_the_sign_is_right(loss, distance):
+def test_closer_positives_give_a_smaller_loss(loss, distance):
     good = triplet_loss(torch.cat([ANCHOR, NEAR, FAR]), SONGS, loss, distance, margin=0.5)
     bad = triplet_loss(torch.cat([ANCHOR, FAR, NEAR]), SONGS, loss, distance, margin=0.5)
     assert good < bad
@@ -26,7 +26,7 @@ def test_the_sign_is_right(loss, distance):
 
 @pytest.mark.parametrize("loss", ["triplet", "batch-hard", "soft-margin"])
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_a_step_downhill_brings_the_song_together(loss, distance):
+def test_a_gradient_step_moves_sections_of_a_song_together(loss, distance):
     embeddings = torch.randn(6, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
     triplet_loss(embeddings, SONGS, loss, distance, margin=2.0).backward()
     assert torch.isfinite(embeddings.grad).all()
@@ -40,7 +40,7 @@ def test_a_step_downhill_brings_the_song_together(loss, distance):
     assert gap(moved) < gap(embeddings.detach())
 
 
-def test_hinge_by_hand():
+def test_triplet_loss_equals_a_calculation_by_hand():
     embeddings = torch.cat([ANCHOR, NEAR, FAR])
     cosine = [1 - torch.cosine_similarity(a, b, dim=0) for a, b in ((ANCHOR[0], NEAR[0]), (ANCHOR[0], FAR[0]))]
     other = [1 - torch.cosine_similarity(a, b, dim=0) for a, b in ((ANCHOR[1], NEAR[1]), (ANCHOR[1], FAR[1]))]
@@ -49,7 +49,7 @@ def test_hinge_by_hand():
     assert count_terms(SONGS, "triplet") == 2
 
 
-def test_the_hardest_by_brute_force():
+def test_batch_hard_mining_equals_brute_force():
     generator = torch.Generator().manual_seed(1)
     rows = torch.randn(12, 4, generator=generator)
     songs = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3, 4, 4, 4, 5])
@@ -73,7 +73,7 @@ def test_the_matrix_holds_the_pairwise_distances(distance):
     )
 
 
-def test_triplets_are_what_they_say(store):
+def test_positives_are_of_the_same_song_and_negatives_of_another(store):
     triplets = draw_triplets(store, TRAIN, key=1, max_length=64)
     anchor, positive, negative = triplets.rows
     song, sections = triplets.song, triplets.sections
@@ -87,7 +87,7 @@ def test_triplets_are_what_they_say(store):
     assert sections.lengths.max() <= 64
 
 
-def test_triplets_are_fixed_by_their_key(store):
+def test_the_key_determines_the_triplets(store):
     one, same, other = (draw_triplets(store, TRAIN, key, 64).rows for key in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
@@ -101,7 +101,7 @@ def test_max_songs_limits_the_labelled_songs(store):
         draw_triplets(store, VALIDATION, key=1, max_length=64, max_songs=1)
 
 
-def test_a_batch_names_the_song_of_every_row(store, model_dir, world):
+def test_a_batch_contains_the_song_of_every_row(store, model_dir, world):
     config = TripletConfig(max_length=64)
     task = TripletTask(config, str(model_dir), store, world)
     indices = np.array([5, 0, 3])
