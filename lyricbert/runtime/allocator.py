@@ -1,4 +1,4 @@
-"""What the C library does with freed memory."""
+"""Settings of the C library's memory allocator."""
 
 import ctypes
 
@@ -9,10 +9,10 @@ _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees for what it allocates next.
+    """Make glibc reuse freed memory instead of returning it to the system; see mallopt(3).
 
-    By default glibc maps large tensors from the system anew each time and gives them back when they are freed, so that
-    every step pays for clearing their pages again; see mallopt(3). Does nothing with another C library.
+    By default glibc gets memory for large tensors from the system each time, and the system clears every page of it.
+    Has no effect with another C library.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""Process group set-up and teardown, reductions, and flags that all ranks agree on."""
+"""Process group set-up and teardown, sums over ranks, and errors that all ranks raise together."""
 
 import os
 import socket
@@ -18,13 +18,16 @@ from lyricbert.errors import FailedElsewhere, UserError
 from lyricbert.runtime.allocator import keep_freed_memory
 from lyricbert.runtime.parent import die_with_parent
 
-# Seconds in which every rank that waits gives up, once the first has.
+# All waiting ranks time out within this many seconds of the first.
 _GRACE = 2.0
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among `size` processes. Without torchrun there is one, and neither process group nor `store`."""
+    """This process and its place among `size` processes.
+
+    A run without torchrun is a single process. It has no process group, and `store` is None.
+    """
 
     rank: int
     size: int
@@ -44,16 +47,19 @@ class World:
         return total
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set on any rank."""
+        """True if `flag` is set on any rank."""
         return bool(self.sum(torch.tensor(int(flag))).item())
 
     def broadcast_from_main(self, value: float) -> float:
-        """The first rank's value, on every rank."""
+        """Returns the value of rank 0 on every rank."""
         return self.sum(torch.tensor(value if self.is_main else 0.0, dtype=torch.float64)).item()
 
     def unresponsive_ranks(self) -> str:
-        """Which ranks have not given up waiting too, and where they run. For one that has."""
-        if self.store is None:  # a process alone waits for none
+        """The ranks that did not time out, with their hosts, such as "rank 1 on node-a", or "none".
+
+        Called by ranks that timed out in a collective operation.
+        """
+        if self.store is None:  # a single process
             return "none"
         self.store.set(f"waited/{self.rank}", "")
         time.sleep(_GRACE)
@@ -62,21 +68,22 @@ class World:
 
     @contextmanager
     def raise_on_all_ranks(self) -> Iterator[None]:
-        """Leave the block when every rank has reached its end. If one raises `UserError` in it, all do."""
+        """Barrier with error propagation: if any rank raises `UserError` inside the block, every rank raises."""
         error = None
         try:
             yield
         except UserError as raised:
             error = raised
         if self.any(error is not None):
-            raise error or FailedElsewhere("another process of the run could not go on")
+            raise error or FailedElsewhere("another process of the run failed; see its error message")
 
 
 @contextmanager
 def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
-    """Join the processes that torchrun started, or be the only one. Leaves the process group on the way out.
+    """Join torchrun's process group, or run as a single process. Leaves the group at the end of the block.
 
-    A process that waits for the others for `timeout_minutes` raises `RuntimeError`.
+    Raises `UserError` if there are fewer GPUs than processes on this node. Raises `RuntimeError` in a process that has
+    waited `timeout_minutes` for the others.
     """
     die_with_parent()
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -84,7 +91,7 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
     if torch.cuda.is_available():
         if local_rank >= torch.cuda.device_count():
             raise UserError(
-                f"process {local_rank + 1} of this node has no GPU of its own, there are {torch.cuda.device_count()};"
+                f"process {local_rank + 1} of this node has no GPU, because the node has {torch.cuda.device_count()};"
                 " lower torchrun's --nproc-per-node"
             )
         device = torch.device("cuda", local_rank)
@@ -93,7 +100,7 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
         device = torch.device("cpu")
         keep_freed_memory()
     if size > 1:
-        # Flags and clocks are CPU tensors on gloo, so that agreeing on them never waits for the GPU.
+        # Flags and times are CPU tensors and use gloo, so that sums of them never wait for the GPU.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         timeout = timedelta(minutes=timeout_minutes)
         store = _restart_scoped_store(next(rendezvous("env://", timeout=timeout))[0], rank, size)
@@ -107,11 +114,12 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
 
 
 def _restart_scoped_store(store: Store, rank: int, size: int) -> Store:
-    """A part of torchrun's store that only the processes that started together have.
+    """A part of torchrun's store that only the processes of this start share.
 
-    torchrun keeps its store when it restarts the processes (pytorch issue 135712), so the addresses of the dead are
-    still in it, and gloo would wait for them. `TORCHELASTIC_RESTART_COUNT` does not tell the starts apart, as each node
-    counts its own. The first rank answers every name that it is told until each process has its answer.
+    torchrun keeps its store when it restarts processes (pytorch issue 135712). The addresses of dead processes remain
+    in the store, and gloo would wait for these processes. `TORCHELASTIC_RESTART_COUNT` does not identify a start,
+    because each node counts separately. So each rank publishes a random name. Rank 0 answers every name with the name
+    of this start until all ranks have confirmed it.
     """
     own = uuid.uuid4().hex
     if rank == 0:

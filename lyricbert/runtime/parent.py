@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them."""
+"""End a process when its parent ends."""
 
 import ctypes
 import os
@@ -9,10 +9,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Have the system kill this process when torchrun, which started it, is gone; see prctl(2).
+    """Make Linux kill this process when its parent, torchrun, ends; see prctl(2).
 
-    torchrun gives its processes sessions of their own, so that killing it and its group would leave them training, in
-    the directory that the next run wants. Does nothing without torchrun, or where there is no such call.
+    torchrun starts each process in a new session, so killing torchrun and its process group does not end them. They
+    would continue to train in the directory that the next run uses. Has no effect without torchrun or without prctl.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return

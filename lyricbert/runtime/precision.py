@@ -1,4 +1,4 @@
-"""Mixed precision: which number format a device computes in."""
+"""Mixed precision: the dtype of matrix products on a device."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -9,12 +9,12 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_precision(name: str | None, device: torch.device) -> str:
-    """The precision asked for, or the best that `device` has."""
+    """`name` ("bf16", "fp16" or "fp32"), or if it is None the best precision of `device`."""
     return name or best_precision(device)
 
 
 def best_precision(device: torch.device) -> str:
-    """bf16 where the device has instructions for it, else fp32."""
+    """ "bf16" if `device` has instructions for it, else "fp32"."""
     if device.type == "cuda":
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -23,7 +23,7 @@ def best_precision(device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Matrix products in `precision`, the rest in float32."""
+    """A context in which matrix products run in `precision` and other operations in float32."""
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=_DTYPES[precision])

@@ -14,15 +14,15 @@ if sys.argv[1] == "keep":
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for number in range(40):
-    if number == 20:  # until then the heap grows to what a few tensors side by side need
+    if number == 20:  # the heap has grown to its final size by now
         before = faults()
     torch.zeros(10, 2**20)
 print(faults() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has the setting")
-def test_freed_memory_is_used_again_without_asking_the_system():
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
+def test_freed_memory_is_reused():
     faults = {
         mode: int(subprocess.check_output([sys.executable, "-c", FAULTS, mode], cwd=ROOT)) for mode in ("keep", "give")
     }

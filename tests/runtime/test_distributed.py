@@ -14,8 +14,8 @@ def test_a_sum_over_ranks_leaves_this_rank_its_own_value(monkeypatch):
     assert own == 3.0
 
 
-def test_a_start_does_not_see_what_dead_processes_left():
-    """As torchrun does with --max-restarts, three starts share one store; in the second, a process died on the way."""
+def test_a_start_does_not_see_entries_of_dead_processes():
+    """With torchrun --max-restarts, all starts share one store. A process of the second of three starts died early."""
     shared = dist.HashStore()
     first = start(shared, 3)
     first[0].set("address", "of the dead")
