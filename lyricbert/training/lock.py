@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -19,21 +19,22 @@ _REMEDY = "free some space or give another --out"
 # file server notices, which is a minute and a half for NFS.
 _PATIENCE = 3.0
 _PATIENCE_WITH_NODES = 120.0
+_PAUSE = 0.1
 
 
 @contextmanager
-def lock_run_directory(directory: Path) -> Iterator[None]:
+def lock_run_directory(directory: Path, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
     """Make `directory`, if it is not there, and be the only one in it for the block.
 
     The lock is the system's on an open file, so it ends with the process, however that ends. Raises `UserError` if
-    another process has it, or if the directory cannot be written to.
+    another process has it, or if the directory cannot be written to. `sleep` waits some seconds between two attempts.
     """
     with write_errors_as_user_error(directory, _REMEDY):
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / LOCK).open("a+", encoding="utf-8")
     with file:
         try:
-            _acquire(file, directory)
+            _acquire(file, directory, sleep)
         except BlockingIOError:
             owner = _owner(file)
             raise UserError(f"{directory}: in use by another run ({owner}); wait or give another --out") from None
@@ -46,17 +47,18 @@ def lock_run_directory(directory: Path) -> Iterator[None]:
         yield
 
 
-def _acquire(file: TextIO, directory: Path) -> None:
-    patience, started = None, time.monotonic()
+def _acquire(file: TextIO, directory: Path, sleep: Callable[[float], None]) -> None:
+    patience, waited = None, 0.0
     while True:
         try:
             return fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if patience is None:
                 patience = _lock_wait_seconds(_owner(file), directory)
-            if time.monotonic() - started > patience:
+            if waited >= patience:
                 raise
-        time.sleep(0.1)
+        sleep(_PAUSE)
+        waited += _PAUSE
 
 
 def _lock_wait_seconds(owner: str, directory: Path) -> float:

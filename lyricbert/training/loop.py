@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
@@ -24,7 +24,7 @@ class StepResult:
     """What one step did on this rank.
 
     `loss_sum`: float32 [], over this rank's terms. `terms`: of all ranks. `examples`: int64 [E], this rank's, by id.
-    `skipped_in_row`: int64 [], how many steps up to this one were skipped. `started`: `time.perf_counter()` before the
+    `skipped_in_row`: int64 [], how many steps up to this one were skipped. `started`: the trainer's clock before the
     step waited for its data, for `wait_seconds`.
     """
 
@@ -73,13 +73,24 @@ class Progress:
 
 
 class Trainer:
-    """A task in training: the arithmetic of its steps, and how far the run is."""
+    """A task in training: the arithmetic of its steps, and how far the run is.
 
-    def __init__(self, task: Task, config: LoopConfig, world: World, head_warmup: HeadWarmup | None = None):
+    `clock`: seconds from some moment on. The loop and its hooks read no other clock.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: LoopConfig,
+        world: World,
+        head_warmup: HeadWarmup | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
         if config.max_steps is not None and config.max_minutes is not None:
             raise UserError("--max-steps and --max-minutes: give one of them")
         self.task, self.config, self.world = task, config, world
         self.head_warmup = head_warmup or HeadWarmup()
+        self.clock = clock
         if self.total_steps is not None and self.head_warmup.steps > self.total_steps:
             raise UserError(
                 f"--head-warmup-steps {self.head_warmup.steps}: must not be more than the {self.total_steps} steps"
@@ -126,16 +137,16 @@ class Trainer:
 
         Raises the `UserError` that a hook has put into `error`, on all ranks.
         """
-        self._started = time.perf_counter() - self.progress.seconds
+        self._started = self.clock() - self.progress.seconds
         for hook in hooks:
             hook.start(self)
         if self.fraction_done < 1:
             self._prepare()
         with closing(prefetch(self._micro_batches())) as batches:
             while self.fraction_done < 1 and self.stop_signal is None:
-                started = time.perf_counter()
+                started = self.clock()
                 micro_batches = next(batches)
-                result = self._step(micro_batches, started, time.perf_counter() - started)
+                result = self._step(micro_batches, started, self.clock() - started)
                 for hook in hooks:
                     hook.step(self, result)
         for hook in hooks:
@@ -199,7 +210,7 @@ class Trainer:
 
     def _advance(self) -> None:
         self.progress.step += 1
-        seconds = time.perf_counter() - self._started
+        seconds = self.clock() - self._started
         # Where the clock decides when to end, all ranks go by the first one's.
         self.progress.seconds = seconds if self.config.max_minutes is None else self.world.broadcast_from_main(seconds)
 

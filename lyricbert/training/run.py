@@ -3,7 +3,8 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -47,10 +48,18 @@ def _is_filled(directory: Path) -> bool:
 
 
 def train_run(
-    task: Task, config: RunConfig, world: World, store: TokenStore, head_warmup: HeadWarmup | None = None
+    task: Task,
+    config: RunConfig,
+    world: World,
+    store: TokenStore,
+    head_warmup: HeadWarmup | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> None:
-    """Train `task` as `config` says, going on where RUN's newest checkpoint stands, and write RUN/model at the end."""
-    trainer = Trainer(task, config, world, head_warmup)
+    """Train `task` as `config` says, going on where RUN's newest checkpoint stands, and write RUN/model at the end.
+
+    `clock`: the seconds by which the run is measured.
+    """
+    trainer = Trainer(task, config, world, head_warmup, clock)
     with ExitStack() as stack:
         with world.raise_on_all_ranks():
             if world.is_main:
@@ -66,7 +75,7 @@ def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
     with world.raise_on_all_ranks():
         writer = _prepare_run_directory(trainer, config, identity, checkpoint) if world.is_main else None
     hooks = [
-        StopHook(),  # first, so that a signal during the first evaluation counts
+        StopHook(trainer.clock),  # first, so that a signal during the first evaluation counts
         LogHook(writer, config),
         EvalHook(writer, config),
         BadStepHook(config.max_bad_steps),

@@ -1,6 +1,5 @@
 """When a checkpoint is written."""
 
-import time
 from pathlib import Path
 
 from lyricbert.training.checkpoint import prune, save_checkpoint
@@ -16,7 +15,10 @@ class CheckpointHook(Hook):
         self._directory = directory
         self._config = config
         self._identity = identity
-        self._saved_at = time.monotonic()
+        self._saved_at = 0.0
+
+    def start(self, trainer: Trainer) -> None:
+        self._saved_at = trainer.clock()
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
         # The replicas are the same, so the first rank saves, and nobody has to wait for it.
@@ -24,7 +26,7 @@ class CheckpointHook(Hook):
             with stop_or_warn_on_write_error(trainer, self._config.keep_going):
                 save_checkpoint(self._directory, trainer, self._identity)
                 prune(self._directory, self._config.keep_last, trainer.progress.best_step)
-            self._saved_at = time.monotonic()
+            self._saved_at = trainer.clock()
 
     def _is_due(self, trainer: Trainer) -> bool:
         step, every = trainer.progress.step, self._config.checkpoint_every
@@ -32,4 +34,4 @@ class CheckpointHook(Hook):
             return True
         if every:
             return step % every == 0
-        return time.monotonic() - self._saved_at > 60 * self._config.checkpoint_minutes
+        return trainer.clock() - self._saved_at > 60 * self._config.checkpoint_minutes

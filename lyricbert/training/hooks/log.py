@@ -2,7 +2,6 @@
 
 import math
 import resource
-import time
 from typing import Any
 
 import torch
@@ -39,7 +38,7 @@ class LogHook(Hook):
         if trainer.progress.step % self._every == 0:
             loss = (trainer.world.sum(result.loss_sum) / result.terms).item()  # waits for the GPU
         # Evaluations and checkpoints are not part of it.
-        self._seconds += time.perf_counter() - result.started
+        self._seconds += trainer.clock() - result.started
         if loss is not None:
             self._log(trainer, result, loss)
 

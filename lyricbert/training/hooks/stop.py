@@ -2,7 +2,7 @@
 
 import os
 import signal
-import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -18,7 +18,8 @@ class StopHook(Hook):
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._received: signal.Signals | None = None
         self._received_at = 0.0
         self._before: dict[signal.Signals, Any] = {}
@@ -27,9 +28,10 @@ class StopHook(Hook):
         self._before = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT == self._received and time.monotonic() - self._received_at > 1:
+        now = self._clock()
+        if number == signal.SIGINT == self._received and now - self._received_at > 1:
             os._exit(130)
-        self._received, self._received_at = signal.Signals(number), time.monotonic()
+        self._received, self._received_at = signal.Signals(number), now
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
         if trainer.world.any(self._received is not None or trainer.error is not None):
