@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from lyricbert.training.checkpoint import checkpoints, leftovers
 from lyricbert.training.metrics import read_metrics
 
-PATIENCE = 120.0  # seconds without a step
+PATIENCE = 600.0  # seconds without a step
 
 
 def main() -> None:
@@ -57,9 +57,13 @@ def main() -> None:
 
 
 def start(arguments: argparse.Namespace, out: Path) -> subprocess.Popen:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={arguments.processes}"]
-    paths = ["--data", arguments.data, "--model", arguments.model, "--out", str(out)]
-    command = [*launch, str(ROOT / "train_mlm.py"), *paths, "--log-every", "1", *arguments.flags]
+    paths = ("--data", arguments.data, "--model", arguments.model, "--out", out)
+    return torchrun(arguments.processes, "train_mlm.py", *paths, "--log-every", 1, *arguments.flags)
+
+
+def torchrun(processes: int, script: str, *arguments: object) -> subprocess.Popen:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+    command = [str(word) for word in (*launch, ROOT / script, *arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
 
@@ -76,7 +80,7 @@ def kill(process: subprocess.Popen, out: Path, steps: int, in_checkpoint: bool) 
     while time.monotonic() < end:
         time.sleep(0.002)
         if process.poll() is not None:
-            sys.exit(f"the run was over before it could be killed; give it more steps:\n{process.stderr.read()}")
+            sys.exit(f"the run was over before it could be killed; give it more steps:\n{process.communicate()[1]}")
         step = last_step(out)
         before = step if before is None and going(out, process) else before
         is_time = before is not None and step >= before + steps

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from forked import PATIENCE, ForkedCommand
+from forked import start as start
+from forked import torchrun as torchrun
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer, PreTrainedModel
@@ -35,6 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     torch and transformers read these variables when they are imported, so this file imports them inside functions.
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
+    # On a busy machine two threads of one small operation wait for each other for most of the time.
+    os.environ["OMP_NUM_THREADS"] = "1"
     # Tests start up to four processes, which a machine with one GPU refuses. `pytest -m gpu` is a process of its own.
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -165,33 +170,22 @@ def call(main, *arguments: object) -> None:
         sys.argv = before
 
 
-def torchrun(processes: int, script: str, *arguments: object, restarts: int = 0, **options: object) -> subprocess.Popen:
-    """Start a script of the repository under torchrun, its output in pipes."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
-    launch += ["--max-restarts", restarts]
-    command = [*launch, ROOT / script, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [str(part) for part in command], stderr=subprocess.PIPE, text=True, env=environment, **options
-    )
-
-
 def children(parent: int) -> list[int]:
     """The process ids of what a process has started, in the order of their start: torchrun's are its ranks."""
     return [int(number) for number in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+def wait_for(condition: Callable[[], bool], process: ForkedCommand | subprocess.Popen) -> None:
     """Wait until the condition holds; the started command must not end before."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
-def finish(process: subprocess.Popen) -> str:
+def finish(process: ForkedCommand | subprocess.Popen) -> str:
     """Wait for a started command, which must succeed. Returns its standard error."""
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     return errors

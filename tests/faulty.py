@@ -3,7 +3,7 @@
 nan: the loss of `RANK` is not a number in the steps FIRST to LAST (from 1; the trial batch is not a step).
 hang: `RANK` stops where it is in step FIRST.
 die: `RANK` is killed in step FIRST, the first time that torchrun has started it.
-slow: `RANK` takes ten seconds for step FIRST.
+slow: `RANK` takes an hour for step FIRST.
 signal: `RANK` is sent SIGTERM while it evaluates after step FIRST.
 """
 
@@ -35,7 +35,7 @@ def accumulate(self, step, micro_batches):
     if fault == "hang":
         os.kill(os.getpid(), signal.SIGSTOP)
     if fault == "slow":
-        time.sleep(10)
+        time.sleep(3600)
     if fault != "nan":
         return whole(self, step, micro_batches)
     bert = self.module.bert.cls.predictions.transform.dense.bias

@@ -255,7 +255,7 @@ def test_odd_lyrics_that_can_be_used(tmp_path, model_dir, capfd):
 )
 def test_the_real_command_ends_with_status_2(command, tmp_path):
     done = subprocess.run(
-        [sys.executable, *command, "--nonsense"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, *command, "--nonsense"], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 2
     assert done.stdout == ""
@@ -278,7 +278,7 @@ def test_more_processes_than_micro_batches_are_refused(tmp_path, store_dir, mode
         2, "train_mlm.py", "--data", store_dir, "--model", model_dir, "--out", tmp_path / "x",
         "--global-micro-batches", 3,
     )  # fmt: skip
-    errors = process.communicate(timeout=120)[1]
+    errors = process.communicate()[1]
     assert process.returncode != 0
     assert errors.count("error: --global-micro-batches 3: must be a multiple of the number of processes, 2") == 1
     assert not (tmp_path / "x").exists()
