@@ -1,4 +1,18 @@
 """What the commands of this repository import, for `forked.py` to fork from."""
 
-import pytest  # noqa: F401  (multiprocessing imports the main module of the tests in each new process)
-import transformers.models.bert  # noqa: F401
+from importlib import import_module
+
+MODULES = (
+    "pytest",  # multiprocessing imports the main module of its parent
+    "tensorboard",
+    "torch.distributed.run",
+    "lyricbert.models.loading",
+    "lyricbert.tasks.mlm",
+    "lyricbert.tasks.triplet",
+    "lyricbert.training.run",
+    "train_mlm",
+    "train_triplet",
+)
+
+for module in MODULES:
+    import_module(module)
