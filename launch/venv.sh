@@ -21,4 +21,10 @@ install() {
     "$VENV" -c "$IS_NEW" || fail "$REPO/.venv: Python 3.11 or newer is needed; remove this folder"
     "$VENV" -m pip install --quiet --disable-pip-version-check "$@"
 }
+
+# install_package: installs lyricbert from this repository, to which its commands stay linked. Uses the setuptools that
+# came with torch, so that a second call needs no network.
+install_package() {
+    install --no-deps --no-build-isolation -e "$REPO"
+}
 IS_NEW='import sys; sys.exit(sys.version_info < (3, 11))'

@@ -138,6 +138,16 @@ def test_sbatch_passes_a_failure_on(cluster, store_dir):
     assert not (cluster / "asked").exists()
 
 
+@pytest.mark.parametrize("command", ["prepare", "compare"])
+def test_sbatch_without_the_package_says_how_to_install_it(command, cluster):
+    python = write_programs(cluster / "bare", {"python": "echo no module >&2; exit 1"}) / "python"
+    job = submit(cluster, f"{command}.sbatch", {"PYTHON": python})
+    said, _ = job.communicate(timeout=60)
+    assert job.returncode == 2
+    assert said.startswith(f"{python} cannot import lyricbert; run: {python} -m pip install -e {ROOT}")
+    assert len(said.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [

@@ -24,6 +24,17 @@ SETTINGS = {
     "MLM_FLAGS": "--max-steps 6 --tokens-per-batch 256 --checkpoint-every 2",
     "COMPARE_FLAGS": "--seeds 1 --max-steps 2 --max-length 64",
 }
+# Its pip installs nothing, but notes the folder that it gets with -e, which is then importable from any directory.
+PYTHON = """#!/bin/sh
+editable=$(dirname "$0")/editable
+if [ "$1 $2" != "-m pip" ]; then
+    PYTHONPATH=$(cat "$editable" 2> /dev/null) exec "{python}" "$@"
+fi
+while [ $# -gt 0 ]; do
+    if [ "$1" = -e ]; then echo "$2" > "$editable"; fi
+    shift
+done
+"""
 
 
 @pytest.fixture
@@ -37,7 +48,7 @@ def box(tmp_path, model_dir) -> Path:
         shutil.copy(ROOT / name, repository)
     python = repository / ".venv/bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\n[ "$1 $2" = "-m pip" ] || exec "{sys.executable}" "$@"\n')
+    python.write_text(PYTHON.format(python=sys.executable))
     python.chmod(0o755)
     (box / "my lyrics").mkdir()
     for number, song in enumerate(make_songs(20, seed=3)):
