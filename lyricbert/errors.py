@@ -59,8 +59,8 @@ def _handle_signals() -> None:
 @contextmanager
 def clean_up_at_signal(clean_up: Callable[[], None]) -> Iterator[None]:
     """Call `clean_up` if a signal ends the command in this block. Does nothing outside `run_command`."""
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    handlers = {number: handler for number, handler in handlers.items() if isinstance(handler, _StopCommand)}
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: handler for number, handler in before.items() if isinstance(handler, _StopCommand)}
     for number, handler in handlers.items():
         signal.signal(number, handler.after(clean_up))
     try:

@@ -113,7 +113,7 @@ def fill_each(text: str, fillers: list[Filler]) -> dict[str, object]:
 
 
 def _encode_unmasked(text: str, filler: Filler) -> BatchEncoding:
-    encoding = filler.tokenizer(text, verbose=False)
+    encoding: BatchEncoding = filler.tokenizer(text, verbose=False)
     if filler.tokenizer.mask_token_id in encoding["input_ids"]:
         raise UserError("--mask-each masks every word in turn; give the line without [MASK]")
     return encoding
