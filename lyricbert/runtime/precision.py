@@ -14,7 +14,7 @@ def resolve_precision(name: str | None, device: torch.device) -> str:
 
 
 def best_precision(device: torch.device) -> str:
-    """ "bf16" if `device` has instructions for it, else "fp32"."""
+    """The best precision of `device`: "bf16" if it has instructions for it, else "fp32"."""
     if device.type == "cuda":
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:

@@ -33,9 +33,7 @@ def prepare_store(
     with new_directory(out) as directory:
         corpus = tokenize_files(files, tokenizer, _example_limit(max_tokens, tokenizer), dropped)
         if len(corpus.song_keys) < 2:
-            raise UserError(
-                f"only one song with lyrics in {named(files)}; add songs: training and validation need one each"
-            )
+            raise UserError(f"only one song with lyrics in {named(files)}; add a second one, for validation")
         arrays = split_and_flatten(corpus, val_fraction, seed, len(tokenizer), dropped)
         if VALIDATION not in arrays["song_split"]:
             raise UserError(
