@@ -72,7 +72,7 @@ def make_batch(
     """Lay the examples at `indices` out in rows, without a loop over examples, lines or rows.
 
     `indices`: int64 [R, S], the examples of each row one after the other, -1 where a row has fewer. `shape`: (rows,
-    width) if there should be more than the examples need.
+    width) if there should be more than the examples need. Rows added so are empty.
     """
     filled = indices >= 0
     chosen = examples.take(indices[filled])

@@ -8,6 +8,7 @@ wait for the number of targets, which the shapes and the loss depend on.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -79,14 +80,15 @@ def mask_tokens(batch: Batch, tables: MaskingTables, rate: float, key: int) -> t
     return inputs, torch.where(chosen, ids, IGNORE)
 
 
-def target_positions(targets: torch.Tensor, multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+def target_positions(targets: torch.Tensor, allowed: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """(flat positions of the targets, the original ids there), both int64 [P], of `targets` from `mask_tokens`.
 
-    P is rounded up to a multiple of `multiple` by position 0 with the id -100, for programs made for one shape.
+    P is rounded up to the next of the `allowed` numbers (see `shapes.target_counts`) by position 0 with the id -100.
+    These fillers come last.
     """
     positions = torch.nonzero(targets.flatten() != IGNORE).squeeze(1)
     gold = targets.flatten().index_select(0, positions)
-    filler = -len(positions) % multiple
+    filler = 0 if allowed is None else int(allowed[np.searchsorted(allowed, len(positions))]) - len(positions)
     return F.pad(positions, (0, filler)), F.pad(gold, (0, filler), value=IGNORE)
 
 

@@ -26,6 +26,7 @@ class PackedSampler(Sampler):
         if width > tokens_per_batch:
             raise UserError(f"--tokens-per-batch {tokens_per_batch}: a packed row alone needs {width}; raise it")
         self.rows_per_batch = tokens_per_batch // width
+        self.shape = (self.rows_per_batch, width)
         self._order = LengthOrder(lengths, seed)
         kinds = pack(self._order.counts, width)
         self._kind_ends = np.cumsum([count for count, _ in kinds])

@@ -6,13 +6,18 @@ not drawn and kept, so an epoch costs nothing to plan and a run starts at any st
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 
 from lyricbert.batches.examples import CHUNK
+from lyricbert.batches.shapes import MOST_SHAPES, Shapes, choose_widths
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, permute
 
+# A checkpoint records this number. Raise it whenever the same settings give other batches than before, so that an old
+# checkpoint is refused rather than resumed into other batches. Before version 2, checkpoints had no such number.
+SAMPLER_VERSION = 2
 # Of a step, unless the command says otherwise: 1, 2 and 4 processes then train the same steps.
 _FEWEST_MICRO_BATCHES = 4
 
@@ -79,10 +84,13 @@ class LengthOrder:
 
 
 class LengthBucketSampler(Sampler):
-    """Batches of examples of like length, one in each row, under a budget of padded tokens.
+    """Batches of examples of like length, one in each row, under a budget of padded tokens, in few shapes.
 
     In every epoch each example is in exactly one batch. Batches are cut from the examples sorted by length, those of
     equal length in an order drawn anew for each epoch, and whole batches are shuffled.
+
+    There are fewer than `MOST_SHAPES` different (rows, width), because memory on a CPU grows with every new one. No row
+    is empty. `shapes`: the widths, and the rows of a full batch of each; the shapes of an evaluation that adds none.
 
     `lengths`: integers [E], padded width that each example needs. `tokens_per_batch`: most tokens a batch may have,
     rows times width. Raises `UserError` if an example is over the budget or there are too few examples for a step.
@@ -91,18 +99,113 @@ class LengthBucketSampler(Sampler):
     def __init__(self, lengths: np.ndarray, tokens_per_batch: int, global_micro_batches: int, seed: int):
         check_budget(lengths, tokens_per_batch, global_micro_batches)
         self._order = LengthOrder(lengths, seed)
-        self._sizes = _split_to_multiple(_cut(self._order.counts, tokens_per_batch), global_micro_batches)
-        self._ends = np.cumsum(self._sizes)
-        super().__init__(len(self._sizes), global_micro_batches, seed)
+        self._plan = _plan(self._order.counts, tokens_per_batch, global_micro_batches)
+        self.shapes = self._plan.shapes
+        self._last_batches = np.cumsum(self._plan.batches)
+        self._occurring = self._plan.occurring()
+        self._first_places = np.cumsum(self._plan.examples) - self._plan.examples
+        super().__init__(int(self._last_batches[-1]), global_micro_batches, seed)
+
+    def width(self, rows: int, longest: int) -> int:
+        """The padded width of a micro-batch of this sampler that has `rows` rows, the longest of `longest` tokens.
+
+        Rows that are no micro-batch of this sampler are not padded.
+        """
+        widths = (width for of_rows, width in self._occurring if of_rows == rows and width >= longest)
+        return min(widths, default=longest)
 
     def largest(self) -> np.ndarray:
         # Memory grows with tokens and, in attention, with width.
-        width = self._order.length_at(self._ends - 1)
-        return self._batch(0, int(np.argmax(self._sizes * width * (1024 + width))))
+        width, most_rows = self.shapes.widths, self._plan.most_rows()
+        group = int(np.argmax(most_rows * width * (1024 + width)))
+        return self._batch(0, int(self._last_batches[group]) - 1)
 
     def _batch(self, epoch: int, number: int) -> np.ndarray:
-        end = self._ends[number]
-        return self._order.at(epoch, np.arange(end - self._sizes[number], end))[:, None]
+        group = int(np.searchsorted(self._last_batches, number, side="right"))
+        batches, examples = int(self._plan.batches[group]), int(self._plan.examples[group])
+        nth = number - (int(self._last_batches[group]) - batches)
+        first = int(self._first_places[group])
+        places = np.arange(first + nth * examples // batches, first + (nth + 1) * examples // batches)
+        return self._order.at(epoch, places).reshape(-1, 1)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An epoch: for each of K widths, how many examples have it and in how many batches they are, spread evenly.
+
+    `examples`, `batches`: int64 [K]. So a width has at most two numbers of rows, which differ by one.
+    """
+
+    shapes: Shapes
+    examples: np.ndarray
+    batches: np.ndarray
+
+    def most_rows(self) -> np.ndarray:
+        """int64 [K]: the rows of the batches of each width that have most; 0 if it has none."""
+        return -(-self.examples // np.maximum(self.batches, 1))
+
+    def occurring(self) -> set[tuple[int, int]]:
+        """Every (rows, width) of an epoch."""
+        fewest_rows = self.examples // np.maximum(self.batches, 1)
+        shapes = {*_pairs(fewest_rows, self.shapes.widths), *_pairs(self.most_rows(), self.shapes.widths)}
+        return {(rows, width) for rows, width in shapes if rows}
+
+    def with_evaluation(self) -> set[tuple[int, int]]:
+        """Every (rows, width) of an epoch and of an evaluation in `shapes`."""
+        return self.occurring() | set(_pairs(self.shapes.rows, self.shapes.widths))
+
+
+def _pairs(rows: np.ndarray, widths: np.ndarray) -> list[tuple[int, int]]:
+    return list(zip(rows.tolist(), widths.tolist(), strict=True))
+
+
+def _plan(counts: np.ndarray, budget: int, multiple: int) -> _Plan:
+    """The epoch with the most widths, and so the least padding, that has fewer than `MOST_SHAPES` shapes.
+
+    `counts`: int64 [longest + 1], examples of each length. A width adds three shapes at most (two numbers of rows in
+    training, a full batch in evaluation). So `MOST_SHAPES // 3` widths are always few enough. One shape is left for
+    held-out examples that are longer than all of training's.
+    """
+    for widths in reversed(choose_widths(counts, MOST_SHAPES - 1)):
+        shapes = Shapes.of_budget(widths, budget)
+        before = np.concatenate([[0], np.cumsum(counts)[widths]])
+        examples, batches = _fill(np.diff(before), shapes.rows)
+        plan = _Plan(shapes, examples, _add_batches(examples, batches, -int(batches.sum()) % multiple, multiple))
+        if len(plan.with_evaluation()) < MOST_SHAPES:
+            break
+    return plan
+
+
+def _fill(counts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(examples, batches), int64 [K] each, of every width, where `counts` examples need it and a batch has `rows`.
+
+    Batches are full; the examples left over at one width join the next one. Those left over at the last width make one
+    batch more.
+    """
+    batches, left_over = np.zeros_like(counts), 0
+    for k, count in enumerate(counts.tolist()):
+        batches[k], left_over = divmod(left_over + count, int(rows[k]))
+    examples = batches * rows
+    examples[-1] += left_over
+    batches[-1] += left_over > 0
+    return examples, batches
+
+
+def _add_batches(examples: np.ndarray, batches: np.ndarray, missing: int, multiple: int) -> np.ndarray:
+    """Spread the examples of the widths that have most batches over `missing` batches more. int64 [K]."""
+    batches = batches.copy()
+    while missing:
+        room = np.minimum(batches, examples - batches)  # twice as many at most, so that the rows halve
+        if not room.any():
+            raise UserError(
+                f"{batches.sum()} examples in batches of one cannot be shared over {multiple} micro-batches a step;"
+                " raise --tokens-per-batch or lower --global-micro-batches"
+            )
+        for k in np.argsort(-room, kind="stable"):
+            added = min(missing, int(room[k]))
+            batches[k] += added
+            missing -= added
+    return batches
 
 
 def resolve_micro_batches(asked: int | None, processes: int) -> int:
@@ -155,37 +258,3 @@ def _sort_by_length(lengths: np.ndarray, starts: np.ndarray) -> np.ndarray:
             result[free[length] : free[length] + len(run)] = run + begin
         free += counts
     return result
-
-
-def _cut(count_of_length: np.ndarray, budget: int) -> np.ndarray:
-    """Sizes of the batches cut from examples sorted by length, the k-th entry counting those of length k: int64 [B].
-
-    Batches are as full as the budget allows; rows left over at one length join the next longer ones if they fit.
-    """
-    sizes, left_over = [], 0
-    for length in np.flatnonzero(count_of_length):
-        capacity = budget // length
-        if left_over >= capacity:  # they fitted at their own width, but not at this one
-            sizes.append(np.array([left_over]))
-            left_over = 0
-        full, left_over = divmod(left_over + count_of_length[length], capacity)
-        sizes.append(np.full(full, capacity))
-    sizes.append(np.array([left_over] if left_over else [], dtype=np.int64))
-    return np.concatenate(sizes).astype(np.int64)
-
-
-def _split_to_multiple(sizes: np.ndarray, multiple: int) -> np.ndarray:
-    """Halve the batches of most rows until the number of batches is a multiple of `multiple`."""
-    while missing := -len(sizes) % multiple:
-        largest = np.argsort(-sizes, kind="stable")[:missing]
-        largest = np.sort(largest[sizes[largest] > 1])
-        if not len(largest):
-            raise UserError(
-                f"{len(sizes)} examples in batches of one cannot be shared over {multiple} micro-batches a step;"
-                " raise --tokens-per-batch or lower --global-micro-batches"
-            )
-        halves = sizes[largest] // 2
-        sizes = sizes.copy()
-        sizes[largest] -= halves
-        sizes = np.insert(sizes, largest + 1, halves)
-    return sizes

@@ -5,6 +5,7 @@ Every rank evaluates its share of the batches, and the ranks' results are added 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from lyricbert.batches.masking import (
     mask_tokens,
     target_positions,
 )
-from lyricbert.batches.sampler import LengthBucketSampler
+from lyricbert.batches.shapes import Shapes, cut, shapes_of, target_counts
 from lyricbert.batches.triplets import Triplets
 from lyricbert.hashing import derive_key, hash64, top_bits
 from lyricbert.models.masked_lm import MaskedLM
@@ -31,20 +32,37 @@ from lyricbert.runtime.distributed import World
 from lyricbert.runtime.precision import autocast
 from lyricbert.songs.tokenizer import Vocabulary
 
-# Fixed, so that an evaluation does not depend on how a model was trained.
+# Fixed, so that an evaluation outside of training does not depend on how a model was trained.
 _TOKENS_PER_BATCH = 8192
 
 Masker = Callable[[Batch], tuple[torch.Tensor, torch.Tensor]]
 
 
 class MaskedLMEvaluator:
-    """Evaluates masked language models on the same examples under the same masks."""
+    """Evaluates masked language models on the same examples under the same masks, in batches of the same shapes.
 
-    def __init__(self, examples: Examples, vocabulary: Vocabulary, world: World, precision: str):
+    During training, `shapes` and `allowed_targets` (see `shapes.target_counts`) are those of training. Then an
+    evaluation brings no new shapes, for which a CPU would need more memory.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        vocabulary: Vocabulary,
+        world: World,
+        precision: str,
+        shapes: Shapes | None = None,
+        allowed_targets: np.ndarray | None = None,
+    ):
         self._examples = examples
         self._vocabulary = vocabulary
         self._world = world
         self._precision = precision
+        self._shapes = shapes or shapes_of(examples.lengths, _TOKENS_PER_BATCH)
+        self._allowed_targets = _at_least(
+            target_counts(_TOKENS_PER_BATCH, EVAL_MASK_RATE) if allowed_targets is None else allowed_targets,
+            int((self._shapes.rows * self._shapes.widths).max()),
+        )
         self._tables = MaskingTables.of(vocabulary)
         self._starts_word = torch.from_numpy(vocabulary.starts_word)
         self._continues_word = torch.from_numpy(vocabulary.continues_word)
@@ -86,8 +104,8 @@ class MaskedLMEvaluator:
         """Sum what `measure` (logits float32 [P, V], gold int64 [P] -> [P, columns]) gives over each example."""
         result = torch.zeros(len(self._examples), columns, dtype=torch.float64)
         with evaluating(model):
-            for indices in _batches(self._examples, self._world):
-                _, row, logits, gold = self._predict(model, mask, indices)
+            for indices, shape in _share(self._examples, self._shapes, self._world):
+                _, row, logits, gold = self._predict(model, mask, indices, shape)
                 measured = measure(logits, gold).double().cpu()
                 result.index_add_(0, torch.from_numpy(indices)[row], measured)
         return self._world.sum(result).numpy()
@@ -98,27 +116,34 @@ class MaskedLMEvaluator:
 
         An example without a word to mask is left out.
         """
-        with evaluating(model):
-            inputs, row, logits, gold = self._predict(model, self.mask_one_word, indices)
         lengths = self._examples.lengths[indices]
-        best = logits.topk(top).indices
-        return [(inputs[r, : lengths[r]].tolist(), int(gold[n]), best[n].tolist()) for n, r in enumerate(row.tolist())]
+        found = {}
+        with evaluating(model):
+            for chosen, shape in cut(lengths, self._shapes):
+                inputs, row, logits, gold = self._predict(model, self.mask_one_word, indices[chosen], shape)
+                best = logits.topk(top).indices
+                for n, r in enumerate(row.tolist()):
+                    ids = inputs[r, : lengths[chosen[r]]].tolist()
+                    found[int(chosen[r])] = (ids, int(gold[n]), best[n].tolist())
+        return [found[place] for place in sorted(found)]
 
     def _predict(
-        self, model: MaskedLM, mask: Masker, indices: np.ndarray
+        self, model: MaskedLM, mask: Masker, indices: np.ndarray, shape: tuple[int, int]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Mask the examples `indices` (int64 [R]) and predict. P positions are masked, in order.
+        """Mask the examples `indices` (int64 [R]) and predict, in a batch of `shape`. P positions are masked, in order.
 
         Returns (inputs int64 [R, width], the row of each position int64 [P] on the CPU, logits float32 [P, V], original
         ids int64 [P]).
         """
-        batch = make_batch(self._examples, indices[:, None], self._vocabulary)
+        batch = make_batch(self._examples, indices[:, None], self._vocabulary, shape)
         inputs, targets = mask(batch)
-        positions, gold = target_positions(targets)
+        positions, gold = target_positions(targets, self._allowed_targets)
         arguments = (inputs, batch.needed_mask, batch.position_ids, positions)
         with autocast(self._world.device, self._precision):
             logits = model.masked_logits(*to_device(arguments, self._world.device))
-        return inputs, positions // inputs.shape[1], logits.float(), gold.to(self._world.device)
+        masked = int((gold != IGNORE).sum())  # the fillers come last
+        row, gold = positions[:masked] // inputs.shape[1], gold[:masked].to(self._world.device)
+        return inputs, row, logits[:masked].float(), gold
 
 
 def sample_examples(examples: Examples, most: int) -> Examples:
@@ -136,16 +161,17 @@ def gold_ranks(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def embed(
-    encoder: SentenceEncoder, examples: Examples, vocabulary: Vocabulary, world: World, precision: str
+    encoder: SentenceEncoder, examples: Examples, vocabulary: Vocabulary, world: World, precision: str, shapes: Shapes
 ) -> torch.Tensor:
-    """Embeddings float32 [E, hidden] of all examples, on the CPU, on every rank."""
+    """Embeddings float32 [E, hidden] of all examples, on the CPU, on every rank, made in batches of `shapes`."""
     embeddings = torch.zeros(len(examples), encoder.bert.config.hidden_size)
     with evaluating(encoder):
-        for indices in _batches(examples, world):
-            batch = make_batch(examples, indices[:, None], vocabulary)
+        for indices, shape in _share(examples, shapes, world):
+            batch = make_batch(examples, indices[:, None], vocabulary, shape)
             arguments = (batch.input_ids, batch.attention_mask, batch.position_ids)
             with autocast(world.device, precision):
-                embeddings[torch.from_numpy(indices)] = encoder(*to_device(arguments, world.device)).float().cpu()
+                embedded = encoder(*to_device(arguments, world.device))
+            embeddings[torch.from_numpy(indices)] = embedded[: len(indices)].float().cpu()  # the rest is empty rows
     return world.sum(embeddings)
 
 
@@ -174,9 +200,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _batches(examples: Examples, world: World) -> Iterator[np.ndarray]:
-    """Example indices of the batches that this rank evaluates."""
-    budget = max(_TOKENS_PER_BATCH, int(examples.lengths.max()))
-    sampler = LengthBucketSampler(examples.lengths, budget, global_micro_batches=1, seed=0)
-    for step in range(world.rank, sampler.steps_per_epoch, world.size):
-        yield from (batch[:, 0] for batch in sampler.micro_batches(step))
+def _share(examples: Examples, shapes: Shapes, world: World) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+    """(example indices, shape) of the batches that this rank evaluates."""
+    return islice(cut(examples.lengths, shapes), world.rank, None, world.size)
+
+
+def _at_least(counts: np.ndarray, most: int) -> np.ndarray:
+    """`counts` (ascending), and `most` besides if it is larger than all of them."""
+    return counts if counts[-1] >= most else np.append(counts, most)

@@ -9,7 +9,8 @@ from lyricbert.batches.batching import MicroBatch, make_batch
 from lyricbert.batches.examples import unit_examples
 from lyricbert.batches.masking import IGNORE, MaskingTables, mask_tokens, target_positions, training_key
 from lyricbert.batches.packing import PackedSampler
-from lyricbert.batches.sampler import LengthBucketSampler, Sampler, resolve_micro_batches
+from lyricbert.batches.sampler import LengthBucketSampler, resolve_micro_batches
+from lyricbert.batches.shapes import MOST_SHAPES, Shapes, shapes_of, target_counts
 from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.models.loading import load_tokenizer_for
 from lyricbert.models.masked_lm import MaskedLM
@@ -45,17 +46,19 @@ class MaskedLMTask:
         budget = (config.tokens_per_batch, micro_batches, config.seed)
         if config.layout == "packed":
             width = max(_PACKED_WIDTH, int(lengths.max()))
-            packed = PackedSampler(lengths, width, *budget)
-            self.sampler: Sampler = packed
-            self._shape: tuple[int, int] | None = (packed.rows_per_batch, width)
+            self.sampler: PackedSampler | LengthBucketSampler = PackedSampler(lengths, width, *budget)
         else:
             self.sampler = LengthBucketSampler(lengths, *budget)
-            self._shape = None
-        # Few shapes to make programs for, and memory to use again, at the price of one target in sixteen or so.
-        self._target_multiple = max(1, config.tokens_per_batch // 64)
+        self._target_counts = target_counts(config.tokens_per_batch, config.mask_rate)
         held_out = sample_examples(validation, config.eval_examples)
-        precision = resolve_precision(config.precision, world.device)
-        self._evaluator = MaskedLMEvaluator(held_out, self._vocabulary, world, precision)
+        self._evaluator = MaskedLMEvaluator(
+            held_out,
+            self._vocabulary,
+            world,
+            resolve_precision(config.precision, world.device),
+            self._evaluation_shapes(held_out.lengths),
+            self._target_counts,
+        )
         self._table_rows = np.unique(np.linspace(0, len(held_out) - 1, _TABLE_LINES, dtype=np.int64))
 
     @property
@@ -64,11 +67,25 @@ class MaskedLMTask:
         parameters = self.module.encoder_parameters()
         return HeadWarmup(parameters, self._config.head_warmup_steps, self._config.head_warmup_lr)
 
+    def _evaluation_shapes(self, lengths: np.ndarray) -> Shapes:
+        """Those of training, if they are of one example a row. With packed rows, a list of their own."""
+        budget = self._config.tokens_per_batch
+        if isinstance(self.sampler, LengthBucketSampler):
+            return self.sampler.shapes.covering(int(lengths.max()), budget)
+        return shapes_of(lengths, budget, MOST_SHAPES - 1)
+
+    def _shape(self, indices: np.ndarray) -> tuple[int, int]:
+        """(rows, width) of a micro-batch of training, `indices` as in `micro_batch`."""
+        if isinstance(self.sampler, PackedSampler):
+            return self.sampler.shape
+        longest = int(self._examples.lengths[indices].max())
+        return len(indices), self.sampler.width(len(indices), longest)
+
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
-        batch = make_batch(self._examples, indices, self._vocabulary, self._shape)
+        batch = make_batch(self._examples, indices, self._vocabulary, self._shape(indices))
         key = training_key(self._config.seed, epoch, self._config.masking)
         inputs, targets = mask_tokens(batch, self._tables, self._config.mask_rate, key)
-        positions, gold = target_positions(targets, self._target_multiple)
+        positions, gold = target_positions(targets, self._target_counts)
         return MicroBatch(
             inputs=(inputs, batch.needed_mask, batch.position_ids, positions, gold),
             examples=self._examples.first_line[indices[indices >= 0]].astype(np.int64),

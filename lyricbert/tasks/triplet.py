@@ -8,6 +8,7 @@ from torch import nn
 
 from lyricbert.batches.batching import MicroBatch, make_batch
 from lyricbert.batches.sampler import LengthBucketSampler, resolve_micro_batches
+from lyricbert.batches.shapes import Shapes
 from lyricbert.batches.triplets import draw_triplets
 from lyricbert.evaluation.evaluate import embed, triplet_scores
 from lyricbert.hashing import derive_key
@@ -60,10 +61,15 @@ class TripletTask:
         self.sampler = LengthBucketSampler(
             3 * self.training.lengths(), config.tokens_per_batch, micro_batches, config.seed
         )
+        # A triplet is three rows of a third of the width that the sampler sees.
+        shapes = Shapes(self.sampler.shapes.widths // 3, 3 * self.sampler.shapes.rows)
+        self._shapes = shapes.covering(int(self.validation.sections.lengths.max()), config.tokens_per_batch)
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
         rows = self.training.rows[:, indices[:, 0]].flatten()
-        batch = make_batch(self.training.sections, rows[:, None], self._vocabulary)
+        longest = int(self.training.sections.lengths[rows].max())
+        shape = (len(rows), self.sampler.width(len(indices), 3 * longest) // 3)
+        batch = make_batch(self.training.sections, rows[:, None], self._vocabulary, shape)
         songs = torch.from_numpy(self.training.song[rows])
         return MicroBatch(
             inputs=(batch.input_ids, batch.attention_mask, batch.position_ids, songs),
@@ -77,7 +83,12 @@ class TripletTask:
     def scores(self) -> dict[str, np.ndarray]:
         """The held-out triplets' scores, as `evaluate.triplet_scores` gives them. Called on every rank at once."""
         embeddings = embed(
-            self.module.encoder, self.validation.sections, self._vocabulary, self._world, self._precision
+            self.module.encoder,
+            self.validation.sections,
+            self._vocabulary,
+            self._world,
+            self._precision,
+            self._shapes,
         )
         return triplet_scores(embeddings, self.validation, self._config.distance, self._config.margin)
 

@@ -130,6 +130,11 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
 
 
 def _require_same_run(checkpoint: Path, saved: dict[str, object], identity: dict[str, object]) -> None:
+    if saved.get("sampler") != identity["sampler"]:
+        raise UserError(
+            f"{checkpoint}: saved by a version of lyricbert that cut other batches (sampler {saved.get('sampler', 1)},"
+            f" this one has {identity['sampler']}); give another --out, or resume with that version"
+        )
     # First the setting that others depend on being part of the identity, last those that depend on others.
     for name in sorted({**identity, **saved}, key=lambda name: (name != "save_model", name in _LENGTH)):
         if (name in saved) == (name in identity) and saved[name] == identity[name]:

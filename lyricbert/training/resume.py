@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from lyricbert.batches.sampler import resolve_micro_batches
+from lyricbert.batches.sampler import SAMPLER_VERSION, resolve_micro_batches
 from lyricbert.config import to_json
 from lyricbert.errors import UserError
 from lyricbert.files import unused_name
@@ -74,7 +74,7 @@ def run_identity(config: RunConfig, store: TokenStore, precision: str) -> dict[s
         left_out |= {"epochs", "max_steps"}
     identity = {name: value for name, value in to_json(config).items() if name not in left_out}
     identity["model"] = os.path.realpath(config.model) if os.path.isdir(config.model) else config.model
-    return {**identity, "precision": precision, "store": store.identity}
+    return {**identity, "precision": precision, "store": store.identity, "sampler": SAMPLER_VERSION}
 
 
 def resume(trainer: Trainer, config: RunConfig, identity: dict[str, object]) -> Path | None:

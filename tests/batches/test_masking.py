@@ -130,7 +130,9 @@ def test_targets_are_found_and_filled_up(tables):
     positions, gold = target_positions(targets)
     assert torch.equal(positions, torch.nonzero(targets.flatten() != IGNORE).squeeze(1))
     assert torch.equal(gold, targets[targets != IGNORE])
-    filled_positions, filled_gold = target_positions(targets, multiple=64)
-    assert len(filled_positions) == len(filled_gold) == -(-len(gold) // 64) * 64 > len(gold)
+    filled_positions, filled_gold = target_positions(targets, np.array([7, len(gold), len(gold) + 9]))
+    assert len(filled_positions) == len(gold)
+    filled_positions, filled_gold = target_positions(targets, np.array([7, len(gold) + 3, len(gold) + 9]))
+    assert len(filled_positions) == len(filled_gold) == len(gold) + 3
     assert torch.equal(filled_gold[filled_gold != IGNORE], gold)
     assert torch.equal(filled_positions[: len(gold)], positions)

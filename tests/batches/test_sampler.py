@@ -2,9 +2,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lyricbert.batches import sampler as sampler_module
 from lyricbert.batches.sampler import LengthBucketSampler, resolve_micro_batches
+from lyricbert.batches.shapes import MOST_SHAPES, cut
 from lyricbert.errors import UserError
 
 
@@ -104,3 +107,40 @@ def test_the_default_of_micro_batches_is_the_smallest_multiple_of_the_processes_
     assert resolve_micro_batches(3, 1) == resolve_micro_batches(3, 3) == 3
     with pytest.raises(UserError, match="--global-micro-batches 6: must be a multiple of the number of processes, 4"):
         resolve_micro_batches(6, 4)
+
+
+@st.composite
+def corpora(draw) -> np.ndarray:
+    """Lengths of up to some thousand examples: of up to 600 different lengths, rare and frequent ones."""
+    kinds = draw(st.lists(st.tuples(st.integers(2, 600), st.integers(1, 60)), min_size=1, max_size=40))
+    spread = draw(st.integers(0, 400))
+    every_length = np.arange(2, 2 + spread).repeat(draw(st.integers(1, 4)))
+    lengths = np.concatenate([np.repeat(*zip(*kinds, strict=True)), every_length])
+    return np.random.default_rng(draw(st.integers(0, 9))).permutation(lengths)
+
+
+@settings(max_examples=60, deadline=None)
+@given(corpora(), st.integers(0, 3000), st.integers(1, 200), corpora())
+def test_any_corpus_is_cut_into_few_shapes_with_its_evaluation(lengths, room, multiple, held_out):
+    budget = int(lengths.max()) + room
+    try:
+        sampler = LengthBucketSampler(lengths, budget, multiple, seed=0)
+    except UserError:  # batches of one, or too few examples for a step
+        assert len(lengths) < 3 * multiple
+        return
+    batches = epoch(sampler, 1)
+    assert len(batches) % multiple == 0
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    shapes = {(len(batch), sampler.width(len(batch), lengths[batch].max())) for batch in batches}
+    assert all(rows * width <= budget for rows, width in shapes)
+    evaluation = list(cut(held_out, sampler.shapes.covering(int(held_out.max()), budget)))
+    assert len(shapes | {shape for _, shape in evaluation}) <= MOST_SHAPES
+
+
+def test_batches_keep_their_width_when_few_widths_are_left():
+    lengths = np.repeat(np.arange(3, 500), 7)
+    sampler = LengthBucketSampler(lengths, 2048, 4, seed=0)
+    batches = epoch(sampler, 0)
+    padded = sum(len(batch) * sampler.width(len(batch), lengths[batch].max()) for batch in batches)
+    assert lengths.sum() / padded > 0.97
+    assert len({len(batch) * sampler.width(len(batch), lengths[batch].max()) for batch in batches}) < MOST_SHAPES

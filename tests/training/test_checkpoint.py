@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import shutil
@@ -14,7 +15,9 @@ from transformers import BertConfig, BertForMaskedLM
 
 import train_mlm
 from lyricbert import prepare
+from lyricbert.batches.sampler import SAMPLER_VERSION
 from lyricbert.errors import UserError
+from lyricbert.files import sha256_of, write_json
 from lyricbert.training.checkpoint import checkpoints, leftovers, newest_verified, prune, verify
 from lyricbert.training.metrics import read_metrics
 
@@ -139,6 +142,24 @@ def test_a_checkpoint_of_another_run_is_refused(run, tmp_path, store_dir, model_
     value = places.get(change[1], change[1])
     with pytest.raises(UserError, match=f"step-00000006: {complaint}"):
         call(train_mlm.main, *arguments(store_dir, model_dir, run), change[0], value)
+
+
+@pytest.mark.parametrize(("saved", "said"), [(None, 1), (SAMPLER_VERSION - 1, SAMPLER_VERSION - 1), (99, 99)])
+def test_a_checkpoint_of_another_version_of_the_sampler_is_refused(run, store_dir, model_dir, saved, said):
+    """Its steps had other batches. The first release saved no version at all."""
+    checkpoint = run / "checkpoints/step-00000006"
+    state = json.loads((checkpoint / "state.json").read_text())
+    assert state["identity"].pop("sampler") == SAMPLER_VERSION
+    if saved is not None:
+        state["identity"]["sampler"] = saved
+    write_json(checkpoint / "state.json", state)
+    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    write_json(checkpoint / "manifest.json", {**manifest, "state.json": sha256_of(checkpoint / "state.json")})
+    assert verify(checkpoint) is None
+    complaint = rf"cut other batches \(sampler {said}, this one has {SAMPLER_VERSION}\); give another --out"
+    with pytest.raises(UserError, match=complaint) as error:
+        call(train_mlm.main, *arguments(store_dir, model_dir, run))
+    assert "\n" not in str(error.value)
 
 
 def test_a_model_that_changed_in_its_place_is_refused(tmp_path, store_dir, model_dir, tokenizer):
