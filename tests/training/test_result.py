@@ -45,8 +45,8 @@ def flags(store_dir: Path, model_dir: Path, run: Path) -> list[object]:
 
 @pytest.fixture(scope="module")
 def finished(work, store_dir, model_dir) -> Path:
-    call(train_mlm.main, *flags(store_dir, model_dir, work / "finished"))
-    return work / "finished"
+    call(train_mlm.main, *flags(store_dir, model_dir, work / "with a model"))
+    return work / "with a model"
 
 
 @pytest.fixture
@@ -134,8 +134,8 @@ def finished_best(work, store_dir, model_dir) -> Path:
     """A run whose best evaluation is that of step 2."""
     with pytest.MonkeyPatch.context() as patch:
         let_evaluations_give(patch, {0: 9.0, 1: 1.5, 2: 1.25, 3: 3.0, 4: 2.0})
-        call(train_mlm.main, *flags(store_dir, model_dir, work / "best"), *BEST, *ALL)
-    return work / "best"
+        call(train_mlm.main, *flags(store_dir, model_dir, work / "with the best model"), *BEST, *ALL)
+    return work / "with the best model"
 
 
 @pytest.fixture

@@ -31,15 +31,15 @@ def flags(store_dir, model_dir) -> list[object]:
 
 @pytest.fixture(scope="module")
 def finished(work, flags) -> Path:
-    call(train_mlm.main, *flags, "--out", work / "four steps", *FOUR, "--keep-last", 9)
-    return work / "four steps"
+    call(train_mlm.main, *flags, "--out", work / "resumable", *FOUR, "--keep-last", 9)
+    return work / "resumable"
 
 
 @pytest.fixture(scope="module")
 def longer(work, flags) -> Path:
     """The same run, asked for an epoch from the start: six steps."""
-    call(train_mlm.main, *flags, "--out", work / "six steps", "--epochs", 1, "--keep-last", 9)
-    return work / "six steps"
+    call(train_mlm.main, *flags, "--out", work / "longer", "--epochs", 1, "--keep-last", 9)
+    return work / "longer"
 
 
 @pytest.fixture
