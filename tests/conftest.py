@@ -3,11 +3,12 @@
 import json
 import os
 import random
+import signal
 import string
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,15 @@ def make_songs(count: int, seed: int) -> list[dict[str, str]]:
         lyrics = "\n\n".join("\n".join(section) for section in sections)
         songs.append({"title": f"Song {number}", "artist": "The Tests", "lyrics": lyrics})
     return songs
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """Those of pytest, which `run_command` replaces."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

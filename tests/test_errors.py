@@ -1,18 +1,7 @@
-import signal
-
 import pytest
 
 from lyricbert import errors
 from lyricbert.errors import FailedElsewhere, UserError, run_command
-
-
-@pytest.fixture(autouse=True)
-def signal_handlers():
-    """`run_command` replaces those of pytest."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def fail(error: UserError):
