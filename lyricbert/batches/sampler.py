@@ -126,7 +126,8 @@ class LengthBucketSampler(Sampler):
         nth = number - (int(self._last_batches[group]) - batches)
         first = int(self._first_places[group])
         places = np.arange(first + nth * examples // batches, first + (nth + 1) * examples // batches)
-        return self._order.at(epoch, places).reshape(-1, 1)
+        examples: np.ndarray = self._order.at(epoch, places)[:, None]
+        return examples
 
 
 @dataclass(frozen=True)
