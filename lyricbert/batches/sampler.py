@@ -126,8 +126,7 @@ class LengthBucketSampler(Sampler):
         nth = number - (int(self._last_batches[group]) - batches)
         first = int(self._first_places[group])
         places = np.arange(first + nth * examples // batches, first + (nth + 1) * examples // batches)
-        examples: np.ndarray = self._order.at(epoch, places)[:, None]
-        return examples
+        return self._order.at(epoch, places).reshape(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,8 @@ class _Plan:
 
     def most_rows(self) -> np.ndarray:
         """int64 [K]: the rows of the batches of each width that have most; 0 if it has none."""
-        return -(-self.examples // np.maximum(self.batches, 1))
+        rows: np.ndarray = -(-self.examples // np.maximum(self.batches, 1))
+        return rows
 
     def occurring(self) -> set[tuple[int, int]]:
         """Every (rows, width) of an epoch."""
