@@ -1,4 +1,4 @@
-"""Batches of examples in rows, with attention masks over padding, made ahead of the step that needs them."""
+"""Build batches: rows of examples with padding and attention masks. A thread builds them ahead of their step."""
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +17,11 @@ Tensors = TypeVar("Tensors", bound=tuple[torch.Tensor | None, ...])
 
 @dataclass(frozen=True)
 class Batch:
-    """R rows of W tokens, with up to S examples in a row, one after the other, and padding at its end.
+    """R rows of W tokens. A row has up to S examples, one after the other, and then padding.
 
     `input_ids`: int64 [R, W]. `attention_mask`: int64 [R, W], n on the tokens of a row's n-th example (from 1), 0 on
-    padding. `position_ids`: int64 [R, W], from 0 in each example. `example_ids`: int64 [R, S], the same for an example
-    in every epoch. `lines`: how many lines of lyrics it holds. `real_tokens`: tokens not padding.
+    padding. `position_ids`: int64 [R, W], from 0 in each example. `example_ids`: int64 [R, S]; an example has the same
+    id in every epoch. `lines`: number of lines of lyrics. `real_tokens`: number of tokens without padding.
     """
 
     input_ids: torch.Tensor
@@ -33,16 +33,18 @@ class Batch:
 
     @property
     def needed_mask(self) -> torch.Tensor | None:
-        """The attention mask; None where each row is one whole example, so that every token sees its whole row."""
+        """The attention mask, or None if each row is one example without padding. Then tokens see their whole row."""
         whole = self.example_ids.shape[1] == 1 and self.real_tokens == self.input_ids.numel()
         return None if whole else self.attention_mask
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """What a rank trains on at once: the arguments of the task's module, and how many terms its loss sums.
+    """The examples of one forward and backward pass on one rank.
 
-    `examples`: int64 [E], what a store calls the examples in it, the numbers of their first lines.
+    `inputs`: the arguments of the task's module. `examples`: int64 [E], the first line of each example in the store.
+    `terms`: number of terms that the loss sums. `lines`: number of lines of lyrics. `real_tokens`, `padded_tokens`:
+    number of tokens without and with padding.
     """
 
     inputs: tuple[torch.Tensor | None, ...]
@@ -54,13 +56,13 @@ class MicroBatch:
 
 
 def to_device(tensors: Tensors, device: torch.device) -> Tensors:
-    """The tensors on `device`. Pinned ones are copied while the GPU works."""
+    """The tensors on `device`. Copies from pinned memory run while the GPU works."""
     moved = tuple(tensor if tensor is None else tensor.to(device, non_blocking=True) for tensor in tensors)
-    return cast(Tensors, moved)  # as many tensors, and None where there was None
+    return cast(Tensors, moved)  # the same number of tensors, with None in the same places
 
 
 def concatenated_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The numbers `starts[i] ... starts[i] + counts[i] - 1` of every i, one after the other: int64 [sum of counts]."""
+    """int64 [sum of counts]: the ranges `starts[i], ..., starts[i] + counts[i] - 1`, concatenated over i."""
     before = np.cumsum(counts) - counts
     numbers: np.ndarray = np.arange(counts.sum()) + np.repeat(starts - before, counts)
     return numbers
@@ -69,10 +71,10 @@ def concatenated_ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def make_batch(
     examples: Examples, indices: np.ndarray, vocabulary: Vocabulary, shape: tuple[int, int] | None = None
 ) -> Batch:
-    """Lay the examples at `indices` out in rows, without a loop over examples, lines or rows.
+    """Put the examples at `indices` into the rows of a batch, without a Python loop over examples, lines or rows.
 
-    `indices`: int64 [R, S], the examples of each row one after the other, -1 where a row has fewer. `shape`: (rows,
-    width) if there should be more than the examples need. Rows added so are empty.
+    `indices`: int64 [R, S], the examples of each row in order, -1 where a row has fewer than S. `shape`: (rows, width)
+    of the batch, if it should be larger than the examples need. Added rows are empty.
     """
     filled = indices >= 0
     chosen = examples.take(indices[filled])
@@ -102,13 +104,13 @@ def make_batch(
 
 
 def _write_tokens(input_ids: np.ndarray, starts: np.ndarray, examples: Examples, vocabulary: Vocabulary) -> None:
-    """Write each example into the flat `input_ids` from its place in `starts`: int64 [E]."""
+    """Write the tokens of each example into the flat `input_ids`. `starts`: int64 [E], the position of its [CLS]."""
     offsets = examples.store.line_offsets
     input_ids[starts] = vocabulary.cls
     line = concatenated_ranges(examples.first_line, examples.line_count)
     token_start = offsets[line]
     line_length = offsets[line + 1] - token_start
-    # A line begins after the [CLS] of its example and, for each earlier line there, its tokens and a [SEP].
+    # Before a line come the [CLS] of its example and, for each earlier line of the example, the tokens and a [SEP].
     taken = line_length + 1
     before = np.cumsum(taken) - taken
     first_of_example = np.cumsum(examples.line_count) - examples.line_count
@@ -120,7 +122,7 @@ def _write_tokens(input_ids: np.ndarray, starts: np.ndarray, examples: Examples,
 
 
 def prefetch(items: Iterator[T]) -> Generator[T, None, None]:
-    """The items of an iterator, the next one made in a thread while the caller uses the last."""
+    """Yield the items of an iterator. A thread makes the next item while the caller uses the current one."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         coming = executor.submit(next, items, None)
         while (item := coming.result()) is not None:

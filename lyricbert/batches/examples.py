@@ -1,6 +1,6 @@
-"""Examples: the lines or the sections of a split of a store.
+"""Examples: the lines or the sections of one split of a store.
 
-There may be a hundred million, so what is kept of each is as narrow as can be, and made by chunks.
+A store may have a hundred million lines. To save memory, the arrays are int32 where possible and are made in chunks.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,10 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class Examples:
-    """E examples, each a run of whole lines of a store: [CLS] line [SEP] line [SEP] ...
+    """E examples. Each is one or more consecutive lines of a store: [CLS] line [SEP] line [SEP] ...
 
-    `first_line`, `line_count`: integers [E]. `lengths`: int32 [E], in tokens, special tokens included.
+    `first_line`: integers [E], indices of lines in the store. `line_count`: integers [E]. `lengths`: int32 [E], in
+    tokens, special tokens included.
     """
 
     store: TokenStore
@@ -30,13 +31,13 @@ class Examples:
         return len(self.lengths)
 
     def take(self, indices: np.ndarray) -> "Examples":
-        """The examples at `indices` (int64 [K]), their arrays int64."""
+        """The examples at `indices` (int64 [K]). Their arrays are int64."""
         arrays = (self.first_line, self.line_count, self.lengths)
         return Examples(self.store, *(array[indices].astype(np.int64) for array in arrays))
 
 
 def line_examples(store: TokenStore, split: int) -> Examples:
-    """Every distinct line of a split."""
+    """The distinct lines of a split."""
     lines_of_song = np.diff(store.section_offsets[store.song_offsets])
     wanted = np.repeat(store.song_split == split, lines_of_song)
     wanted &= store.line_first
@@ -45,7 +46,7 @@ def line_examples(store: TokenStore, split: int) -> Examples:
 
 
 def section_examples(store: TokenStore, split: int, distinct: bool = True) -> Examples:
-    """Every section of a split, its lines joined by the separator token; with `distinct`, without duplicates."""
+    """The sections of a split. With `distinct`, equal sections occur once."""
     wanted = np.repeat(store.song_split == split, np.diff(store.song_offsets))
     if distinct:
         wanted &= store.section_first
@@ -55,7 +56,10 @@ def section_examples(store: TokenStore, split: int, distinct: bool = True) -> Ex
 
 
 def unit_examples(store: TokenStore, unit: str, max_length: int) -> tuple[Examples, Examples]:
-    """(training, validation) examples of a unit, "line" or "section". Raises `UserError` over `max_length` tokens."""
+    """(training, validation) examples of `unit`, "line" or "section".
+
+    Raises `UserError` if an example has more than `max_length` tokens.
+    """
     view = {"line": line_examples, "section": section_examples}[unit]
     training, validation = view(store, TRAIN), view(store, VALIDATION)
     check_lengths(training, max_length)
@@ -64,25 +68,25 @@ def unit_examples(store: TokenStore, unit: str, max_length: int) -> tuple[Exampl
 
 
 def check_lengths(examples: Examples, max_length: int) -> None:
-    """Raise `UserError` if an example is longer than the model's `max_length` positions."""
+    """Raise `UserError` if an example has more than `max_length` tokens, the number of positions of the model."""
     longest = int(examples.lengths.max())
     if longest > max_length:
         raise UserError(
-            f"{examples.store.path}: holds examples of {longest} tokens, the model takes {max_length};"
-            f" prepare it with --max-tokens {max_length}"
+            f"{examples.store.path}: has examples of {longest} tokens, but the model takes at most {max_length};"
+            f" prepare the store again with --max-tokens {max_length}"
         )
 
 
 def truncate_to_whole_lines(examples: Examples, max_length: int) -> Examples:
-    """The examples cut to the whole lines that fit into `max_length` tokens, but to no less than one line."""
-    ends = examples.store.line_offsets + np.arange(len(examples.store.line_offsets))  # a [SEP] closes every line
+    """Cut each example to the whole lines that fit into `max_length` tokens, but keep at least one line."""
+    ends = examples.store.line_offsets + np.arange(len(examples.store.line_offsets))  # each line ends with a [SEP]
     room = ends[examples.first_line] + max_length - 1
     fitting = np.searchsorted(ends, room, side="right") - 1 - examples.first_line
     return _examples(examples.store, examples.first_line, np.clip(fitting, 1, examples.line_count))
 
 
 def _places(wanted: np.ndarray) -> np.ndarray:
-    """The indices at which `wanted` (bool) is set, int32 if they fit."""
+    """The indices where `wanted` (bool [N]) is True: int32 if N is small enough, else int64."""
     kind = np.int32 if len(wanted) < 2**31 - 1 else np.int64
     return _by_chunks(len(wanted), lambda part: (part.start + np.flatnonzero(wanted[part])).astype(kind))
 
@@ -99,5 +103,5 @@ def _examples(store: TokenStore, first_line: np.ndarray, line_count: np.ndarray)
 
 
 def _by_chunks(count: int, function: Callable[[slice], np.ndarray]) -> np.ndarray:
-    """What `function` gives for the slices of `count` things, in one array."""
+    """Call `function` for consecutive slices of `range(count)` and concatenate the results."""
     return np.concatenate([function(slice(begin, begin + CHUNK)) for begin in range(0, max(count, 1), CHUNK)])

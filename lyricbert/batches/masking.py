@@ -1,9 +1,11 @@
-"""The masking function: which tokens the model has to predict, and what it sees in their place.
+"""Masking: choose the tokens that the model has to predict, and replace them in its input.
 
-15 % of each line's tokens by default, of which 80 % become [MASK], 10 % a random token, 10 % stay (Devlin et al.,
-"BERT", 2019, section 3.1). Every choice is a hash of (key, example, position): the same for any number of ranks, any
-batch the example is in, any machine. Masks are made on the CPU, ahead of the step that needs them: the GPU does not
-wait for the number of targets, which the shapes and the loss depend on.
+By default, 15 % of the tokens of each line are chosen. Of those, 80 % become [MASK], 10 % become a random token and
+10 % stay (Devlin et al., "BERT", 2019, section 3.1). Every choice is a hash of (key, example, position). It does not
+depend on the number of ranks, the batch or the machine.
+
+Masks are made on the CPU, ahead of the step that needs them. The number of targets determines shapes and the loss. With
+masks made on the GPU, the CPU would have to wait for that number.
 """
 
 from dataclasses import dataclass
@@ -24,9 +26,9 @@ _ONE = 1 << _BITS
 
 @dataclass(frozen=True)
 class MaskingTables:
-    """What masking needs of a vocabulary of V tokens.
+    """The properties of a vocabulary of V tokens that masking needs.
 
-    `is_special`: bool [V]. `replacements`: int64, every id that is not special. `mask_id`: the id of [MASK].
+    `is_special`: bool [V]. `replacements`: int64, all ids that are not special. `mask_id`: the id of [MASK].
     """
 
     is_special: torch.Tensor
@@ -40,27 +42,28 @@ class MaskingTables:
 
 
 def training_key(seed: int, epoch: int, masking: str) -> int:
-    """The key of an epoch's masks: "dynamic" draws new ones every epoch, "static" keeps those of the first."""
+    """The key of an epoch's masks. "dynamic": every epoch has new masks. "static": all epochs have the same masks."""
     return derive_key("mask", seed, epoch if masking == "dynamic" else 0)
 
 
 def evaluation_key() -> int:
-    """The key of evaluation: one for all runs and models, so that their losses are paired."""
+    """The key of the evaluation masks. All runs and models share it, so that their losses can be paired."""
     return derive_key("evaluation mask")
 
 
 def mask_tokens(batch: Batch, tables: MaskingTables, rate: float, key: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mask a batch. Returns (inputs, targets), both int64 [rows, width].
 
-    `rate`: share of an example's tokens to predict, special tokens not counted. `targets` is the original id where the
+    `rate`: share of an example's tokens to predict, special tokens not counted. `targets`: the original id where the
     model has to predict, else -100.
 
-    An example of n tokens has `floor(rate * n + u)` targets, u uniform in [0, 1): `rate * n` on average. It has one at
-    least (if it has a token that is not special).
+    An example of n tokens has `floor(rate * n + u)` targets, with u uniform in [0, 1): `rate * n` on average. It has at
+    least one, unless all its tokens are special.
     """
     ids, example, position = batch.input_ids, batch.attention_mask, batch.position_ids
     maskable = (example > 0) & ~tables.is_special[ids]
-    # Integers only, so that every machine rounds alike. A draw is its own hash of the example's key and the position.
+    # Only integers, because floats could be rounded differently on another machine. Each random number is a hash of the
+    # example's key and a number that depends on the position.
     example_key = hash64(key, batch.example_ids)
     count = _count_in_examples(maskable, example, example_key.shape[1])[:, 1:]
     draw = top_bits(hash64(example_key, torch.full_like(count, -1)), _BITS)
@@ -81,10 +84,10 @@ def mask_tokens(batch: Batch, tables: MaskingTables, rate: float, key: int) -> t
 
 
 def target_positions(targets: torch.Tensor, allowed: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """(flat positions of the targets, the original ids there), both int64 [P], of `targets` from `mask_tokens`.
+    """(flat positions of the targets, their original ids), both int64 [P]. `targets` is a result of `mask_tokens`.
 
-    P is rounded up to the next of the `allowed` numbers (see `shapes.target_counts`) by position 0 with the id -100.
-    These fillers come last.
+    P is rounded up to the next of the `allowed` numbers; see `shapes.target_counts`. The added entries come last; they
+    have position 0 and id -100.
     """
     positions = torch.nonzero(targets.flatten() != IGNORE).squeeze(1)
     gold = targets.flatten().index_select(0, positions)
@@ -93,16 +96,16 @@ def target_positions(targets: torch.Tensor, allowed: np.ndarray | None = None) -
 
 
 def _count_in_examples(counted: torch.Tensor, example: torch.Tensor, examples: int) -> torch.Tensor:
-    """int64 [rows, S + 1]: how many of a row's tokens are counted, on padding and in each of its S examples.
+    """int64 [rows, S + 1]: number of `counted` tokens on the padding of a row, and in each of its S examples.
 
-    `counted`: bool [rows, width]. `example`: int64 [rows, width], a batch's attention mask. `examples`: S.
+    `counted`: bool [rows, width]. `example`: int64 [rows, width], the attention mask of a batch. `examples`: S.
     """
     counts = torch.zeros(len(example), examples + 1, dtype=torch.int64)
     return counts.scatter_add_(1, example, counted.long())
 
 
 def _rank_in_examples(score: torch.Tensor, example: torch.Tensor, examples: int) -> torch.Tensor:
-    """int64 [rows, width]: how many tokens of its example come before a token, by `score` (62 bits) and then place."""
+    """int64 [rows, width]: the rank of each token in its example (from 0), by `score` (62 bits) and then position."""
     bits = 62 - examples.bit_length()
     order = (example << bits | score >> (62 - bits)).argsort(dim=1, stable=True)
     place = torch.arange(example.shape[1]).expand_as(example)

@@ -1,8 +1,8 @@
-"""Packed rows: several examples one after the other in a row of fixed width, so that every micro-batch has one shape.
+"""Packed rows: a row of fixed width holds several examples, so that all micro-batches have the same shape.
 
-Which lengths share a row is found once, from the number of examples of each length alone, as Krell et al. do
-("Efficient Sequence Packing without Cross-contamination", 2021): the longest first, each into the open rows that it
-fills best. Which examples these are is another matter, and drawn anew for each epoch.
+Which lengths share a row is decided once, from the number of examples of each length (Krell et al., "Efficient Sequence
+Packing without Cross-contamination", 2021). The longest examples come first. Each goes into an open row with the least
+sufficient room. Which examples of these lengths share a row is shuffled anew for each epoch.
 """
 
 from collections import defaultdict
@@ -15,10 +15,10 @@ from lyricbert.hashing import derive_key, permute
 
 
 class PackedSampler(Sampler):
-    """Micro-batches of `tokens_per_batch // width` rows of `width` tokens. In every epoch each example is in one row.
+    """Micro-batches of at most `tokens_per_batch // width` rows of `width` tokens. An epoch has each example once.
 
-    `lengths`: integers [E], tokens of each example. The last rows of a micro-batch may be empty, as evenly as can be.
-    Raises `UserError` if an example or a row is over the budget or there are too few rows for a step.
+    `lengths`: integers [E], tokens of each example. The numbers of rows of two micro-batches differ by at most one.
+    Raises `UserError` if an example or a row exceeds `tokens_per_batch`, or if there are too few rows for a step.
     """
 
     def __init__(self, lengths: np.ndarray, width: int, tokens_per_batch: int, global_micro_batches: int, seed: int):
@@ -58,9 +58,9 @@ class PackedSampler(Sampler):
         return examples
 
     def _places_of(self, kinds: list[tuple[int, list[int]]]) -> np.ndarray:
-        """int64 [kinds, S]: where in the order the examples for each place of a kind of row begin, -1 if there is none.
+        """int64 [kinds, S]: for each place in a kind of row, where its examples begin in the order by length.
 
-        S is the most examples that a row has.
+        S is the maximum number of examples in a row. The value is -1 for places that a kind of row does not have.
         """
         free = {length: self._order.start_of(length) for length in np.flatnonzero(self._order.counts).tolist()}
         result = np.full((len(kinds), max(len(lengths) for _, lengths in kinds)), -1)
@@ -72,9 +72,9 @@ class PackedSampler(Sampler):
 
 
 def pack(counts: np.ndarray, width: int) -> list[tuple[int, list[int]]]:
-    """Kinds of rows, as (how many rows, the lengths of the examples in each), that hold every example once.
+    """Pack every example into a row. Returns kinds of rows: (number of rows, lengths of the examples in each).
 
-    `counts`: int64 [longest + 1], how many examples there are of each length. `width`: tokens in a row.
+    `counts`: int64 [longest + 1], the number of examples of each length. `width`: tokens in a row.
     """
     open_rows: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)  # by the room that is left
     for length in np.flatnonzero(counts)[::-1].tolist():

@@ -1,4 +1,4 @@
-"""Which sections form a triplet: a section of a song, another section of that song, a section of another song."""
+"""Choose triplets: a section of a song (anchor), another section of that song (positive), one of another (negative)."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,9 @@ from lyricbert.songs.store import TRAIN, TokenStore
 class Triplets:
     """T triplets of a split.
 
-    `sections`: its S distinct sections. `song`: int64 [S]. `rows`: int64 [3, T], anchors, positives and negatives as
-    indices into `sections`. `too_long`: how many sections were left out because their first line alone is too long.
+    `sections`: the S sections that occur in them. `song`: int64 [S], the song of each section. `rows`: int64 [3, T],
+    anchors, positives and negatives as indices into `sections`. `too_long`: number of sections left out because their
+    first line exceeds the maximum length.
     """
 
     sections: Examples
@@ -24,16 +25,17 @@ class Triplets:
     too_long: int
 
     def lengths(self) -> np.ndarray:
-        """int64 [T]: tokens of the longest of the three sections."""
+        """int64 [T]: the tokens of the longest section of each triplet."""
         longest: np.ndarray = self.sections.lengths[self.rows].max(axis=0)
         return longest
 
 
 def draw_triplets(store: TokenStore, split: int, key: int, max_length: int, max_songs: int | None = None) -> Triplets:
-    """One triplet for every distinct section of every song that has two, or of `max_songs` of those songs.
+    """Choose a triplet for each distinct section of the songs that have at least two such sections.
 
-    Sections keep the first lines that fit into `max_length` tokens. Choices are hashes of `key`: the same triplets for
-    the same store and key. Raises `UserError` if fewer than two songs are left.
+    `max_songs`: maximum number of such songs. Sections are cut to the whole lines that fit into `max_length` tokens.
+    Every choice is a hash of `key`: the same store and key give the same triplets. Raises `UserError` if fewer than two
+    songs remain.
     """
     sections = truncate_to_whole_lines(section_examples(store, split), max_length)
     fitting = np.flatnonzero(sections.lengths <= max_length)
@@ -45,9 +47,10 @@ def draw_triplets(store: TokenStore, split: int, key: int, max_length: int, max_
     by_hash = np.argsort(hash64(derive_key("songs", key), songs[usable]), kind="stable")
     usable = np.sort(usable[by_hash][:max_songs])
     if len(usable) < 2:
+        remedy = "add songs" if max_songs is None else "add songs or raise --max-songs"
         raise UserError(
-            f"{store.path}: triplets need two songs with two different sections in training and in validation;"
-            f" {'training' if split == TRAIN else 'validation'} has {len(usable)}"
+            f"{store.path}: {'training' if split == TRAIN else 'validation'} needs at least two songs with two"
+            f" different sections for triplets, but has {len(usable)}; {remedy}"
         )
     chosen = np.flatnonzero(np.isin(section_song, usable))
     sections, song = sections.take(chosen), song[chosen]
@@ -55,7 +58,7 @@ def draw_triplets(store: TokenStore, split: int, key: int, max_length: int, max_
 
 
 def _rows(song: np.ndarray, key: int) -> np.ndarray:
-    """int64 [3, S] for S sections sorted by song, every song of two or more."""
+    """int64 [3, S]: a triplet for each of S sections. Sections are sorted by song; each song has at least two."""
     total = len(song)
     anchor = np.arange(total)
     _, first, inverse, count = np.unique(song, return_index=True, return_inverse=True, return_counts=True)

@@ -8,12 +8,12 @@ from lyricbert.songs.store import TRAIN
 from lyricbert.songs.tokenizer import vocabulary
 
 
-def test_ranges():
+def test_ranges_are_concatenated():
     assert concatenated_ranges(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
 
 
 @pytest.mark.parametrize("view", [line_examples, section_examples])
-def test_batches_hold_the_tokens_between_special_tokens(store, tokenizer, view):
+def test_a_batch_holds_the_tokens_with_special_tokens_and_padding(store, tokenizer, view):
     examples = view(store, TRAIN)
     indices = np.array([3, 0, len(examples) - 1, 7])
     batch = make_batch(examples, indices[:, None], vocabulary(tokenizer))
@@ -32,7 +32,7 @@ def test_batches_hold_the_tokens_between_special_tokens(store, tokenizer, view):
     assert batch.lines == examples.line_count[indices].sum()
 
 
-def test_a_sample_is_always_the_same_and_in_order(store):
+def test_a_sample_is_reproducible_and_in_order(store):
     examples = line_examples(store, TRAIN)
     sample = sample_examples(examples, 20)
     assert len(sample) == 20
@@ -42,7 +42,7 @@ def test_a_sample_is_always_the_same_and_in_order(store):
     assert sample_examples(examples, len(examples)) is examples
 
 
-def test_first_lines_keep_whole_lines_that_fit(store):
+def test_truncation_keeps_the_whole_lines_that_fit(store):
     sections = section_examples(store, TRAIN)
     cut = truncate_to_whole_lines(sections, 16)
     assert np.array_equal(cut.first_line, sections.first_line)
@@ -52,7 +52,7 @@ def test_first_lines_keep_whole_lines_that_fit(store):
         assert kept == max(1, sum(length <= 16 for length in lengths))
 
 
-def test_prefetch_gives_every_item_and_passes_errors_on():
+def test_prefetch_yields_every_item_and_raises_errors_of_its_thread():
     assert list(prefetch(iter(range(1, 20)))) == list(range(1, 20))
 
     def failing():

@@ -24,7 +24,7 @@ def test_every_example_is_in_one_row_and_fits(count):
         assert max(lengths[row[row >= 0]].sum() for row in rows) <= 128
 
 
-def test_rows_are_almost_full_and_batches_even():
+def test_rows_are_almost_full_and_batches_of_equal_size():
     lengths = lengths_of(20_000)
     sampler = PackedSampler(lengths, 128, 2048, 4, seed=0)
     assert lengths.sum() / (128 * sampler.rows) > 0.98
@@ -44,7 +44,7 @@ def test_packing_keeps_every_example(lengths):
     assert sum(count for count, _ in kinds) <= fewest + 1
 
 
-def test_epochs_differ_and_ranks_share():
+def test_epochs_differ_and_ranks_share_the_micro_batches():
     sampler = PackedSampler(lengths_of(500), 128, 1024, 2, seed=0)
     first, second = rows_of(sampler, 0), rows_of(sampler, 1)
     assert {tuple(row) for row in first} & {tuple(row) for row in second} == set()
@@ -53,7 +53,7 @@ def test_epochs_differ_and_ranks_share():
     assert all(np.array_equal(a, b) for a, b in zip(alone, shared, strict=True))
 
 
-def test_plans_that_cannot_be_kept_are_refused():
+def test_too_narrow_a_budget_and_too_few_rows_are_refused():
     with pytest.raises(UserError, match="a packed row alone needs 128"):
         PackedSampler(np.array([5, 6]), 128, 100, 1, 0)
     with pytest.raises(UserError, match="too few"):
