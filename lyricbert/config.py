@@ -1,4 +1,4 @@
-"""Dataclasses <-> command line: a field is a flag, its metadata the help, its type and default the parsing."""
+"""Parse the command line into a dataclass. Each field is a flag; its metadata holds the help and the checks."""
 
 import argparse
 import dataclasses
@@ -57,11 +57,11 @@ def with_default(config: type[Any], name: str, default: Any) -> Any:
 
 
 RANGES = {
-    "positive": ("more than 0, and finite", lambda value: 0 < value < math.inf),
-    "non-negative": ("0 or more, and finite", lambda value: 0 <= value < math.inf),
-    "seed": ("0 or more, and less than 2^63", lambda value: 0 <= value < 2**63),
-    "fraction": ("between 0 and 1, both excluded", lambda value: 0 < value < 1),
-    "share": ("0 or more, and less than 1", lambda value: 0 <= value < 1),
+    "positive": ("greater than 0 and finite", lambda value: 0 < value < math.inf),
+    "non-negative": ("at least 0 and finite", lambda value: 0 <= value < math.inf),
+    "seed": ("at least 0 and less than 2^63", lambda value: 0 <= value < 2**63),
+    "fraction": ("greater than 0 and less than 1", lambda value: 0 < value < 1),
+    "share": ("at least 0 and less than 1", lambda value: 0 <= value < 1),
 }
 
 
@@ -71,7 +71,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the description as it is, and breaks no line inside a flag or a name with a hyphen."""
+    """Keeps the line breaks of the description, and does not break lines at hyphens."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(text, width, break_on_hyphens=False)
@@ -190,6 +190,6 @@ def _path(text: str) -> Path:
 
 
 def _plain_type(hint: Any) -> type:
-    """The type of one value: `Path` of `Path`, of `tuple[Path, ...]` and of `Path | None`."""
+    """The type of a single value: `Path` for `Path`, `tuple[Path, ...]` and `Path | None`."""
     plain: type = typing.get_args(hint)[0] if typing.get_origin(hint) in (tuple, types.UnionType) else hint
     return plain
