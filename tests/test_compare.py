@@ -25,7 +25,7 @@ def report_of(base, adapted, store_dir, out, *more):
     return json.loads((out / "report.json").read_text())
 
 
-def test_base_equal_to_adapted_cannot_tell(tmp_path, store_dir, model_dir):
+def test_equal_models_give_cannot_tell(tmp_path, store_dir, model_dir):
     report = report_of(model_dir, model_dir, store_dir, tmp_path / "out")
     assert report["verdict"] == "cannot tell"
     for name in FIGURES:
@@ -35,7 +35,7 @@ def test_base_equal_to_adapted_cannot_tell(tmp_path, store_dir, model_dir):
         assert (row["difference"], row["low"], row["high"]) == (0, 0, 0)
 
 
-def test_an_adapted_model_is_seen_to_help(tmp_path, store_dir, model_dir, adapted_dir):
+def test_an_adapted_model_helps_and_the_reverse_comparison_hurts(tmp_path, store_dir, model_dir, adapted_dir):
     report = report_of(model_dir, adapted_dir, store_dir, tmp_path / "out")
     assert set(report["figures"]) == set(FIGURES)
     assert report["figures"]["mlm_loss"]["verdict"] == "helped"
@@ -65,4 +65,4 @@ def test_the_report_shows_every_figure(tmp_path, store_dir, encoder_dir, model_d
         assert f"| {what} (" in shown
         assert f"{row['low']:+.4f} to {row['high']:+.4f}" in shown
     assert "The base model has no MLM head" in shown
-    assert report["figures"]["mlm_loss"]["verdict"] == "cannot tell"  # whatever a random head's loss is
+    assert report["figures"]["mlm_loss"]["verdict"] == "cannot tell"  # the head of the base model is random

@@ -1,32 +1,33 @@
-"""The report of a comparison as Markdown."""
+"""Format the report of a comparison as Markdown."""
 
 from typing import Any
 
 from lyricbert.evaluation.bootstrap import RESAMPLES
 
 FIGURES = {
-    # name: (what it is, whether lower is better)
-    "triplet_loss": ("triplet loss after training", True),
-    "triplet_accuracy": ("triplet accuracy after training", False),
-    "untrained_triplet_loss": ("triplet loss before training", True),
-    "untrained_triplet_accuracy": ("triplet accuracy before training", False),
+    # name: (label, True if lower is better)
+    "triplet_loss": ("triplet loss after triplet training", True),
+    "triplet_accuracy": ("triplet accuracy after triplet training", False),
+    "untrained_triplet_loss": ("triplet loss before triplet training", True),
+    "untrained_triplet_accuracy": ("triplet accuracy before triplet training", False),
     "mlm_loss": ("MLM loss", True),
     "mlm_accuracy": ("MLM accuracy", False),
     "fill_reciprocal_rank": ("mean reciprocal rank of a masked word", False),
-    "fill_top10": ("masked word among the first ten", False),
+    "fill_top10": ("masked word among the 10 best predictions", False),
 }
 MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
-# Whether adapting was worth it is decided by the task it was meant for.
+# The verdict of the report is that of this figure, because the triplet task is the purpose of adapting.
 DECISIVE = "triplet_loss"
 
 
 def format_report(report: dict[str, Any]) -> str:
-    """The text of report.md, from what report.json holds."""
+    """The text of report.md. `report`: the content of report.json."""
     config = report["config"]
     lines = [
         f"# Did adapting help? **{report['verdict']}**",
         "",
-        f"Base: `{config['base']}`. Adapted: `{config['adapted']}`. Decided by the {FIGURES[report['decided_by']][0]}.",
+        f"Base: `{config['base']}`. Adapted: `{config['adapted']}`."
+        f" The verdict is that of the {FIGURES[report['decided_by']][0]}.",
         "",
         "| on held-out songs | base | adapted | difference | 95 % interval | verdict |",
         "|---|---:|---:|---:|---:|---|",
@@ -41,8 +42,9 @@ def format_report(report: dict[str, Any]) -> str:
     triplet, masked = report["figures"]["triplet_loss"]["songs"], report["figures"]["mlm_loss"]["songs"]
     lines += [
         "",
-        f"Intervals: {RESAMPLES} paired bootstrap samples of the held-out songs ({triplet} with triplets, {masked} with"
-        f" lines), figures after training averaged over {config['seeds']} seeds. How much the seeds differ:",
+        f"The intervals come from {RESAMPLES} paired bootstrap samples of the held-out songs: {triplet} songs with"
+        f" triplets, {masked} songs with lines. Figures after triplet training are means over {config['seeds']} seeds."
+        " The figures of each seed:",
         "",
         "| seed | base triplet loss | adapted | base triplet accuracy | adapted |",
         "|---:|---:|---:|---:|---:|",

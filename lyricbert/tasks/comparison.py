@@ -1,4 +1,4 @@
-"""Measuring the base and the adapted model on the same held-out songs."""
+"""Measure the base and the adapted model on the same held-out songs."""
 
 import dataclasses
 import sys
@@ -33,17 +33,17 @@ _FEW_SONGS = (
 
 @dataclass(frozen=True)
 class SongSums:
-    """A figure of one model: its sum and its number of terms over each song, float64 [songs] each."""
+    """A figure of one model for each song: the sum of its terms and their number, float64 [songs] each."""
 
     value: np.ndarray
     weight: np.ndarray
 
 
 def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[str, object]:
-    """Everything that report.json holds."""
+    """Measure both models. Returns the content of report.json."""
     sides = {"base": config.base, "adapted": config.adapted}
     for name in sides.values():
-        TripletTask(config, name, store, world)  # a mistake shows now, not after the MLM figures
+        TripletTask(config, name, store, world)  # raises a UserError now, not after the MLM evaluation
     figures, headless = _masked_lm_of_both(sides, config, store, world)
     untrained, trained = _train_and_score_triplets(sides, config, store, world)
     for side in sides:
@@ -70,9 +70,9 @@ def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[
 def _masked_lm_of_both(
     sides: dict[str, str], config: CompareConfig, store: TokenStore, world: World
 ) -> tuple[dict[str, dict[str, SongSums]], list[str]]:
-    """(the MLM figures of each side on the held-out lines, the sides that came without an MLM head)."""
+    """(MLM figures of each side on the held-out lines, the sides whose model has no MLM head)."""
     models, headless = {}, []
-    for side, name in sides.items():  # both first: a mistake shows now, not after the first model's figures
+    for side, name in sides.items():  # load both models before the first evaluation, to fail early
         models[side], has_head = load_masked_lm(name)
         tokenizer = load_tokenizer_for(name, models[side].bert.config.vocab_size, store)
         if not has_head:
@@ -84,7 +84,7 @@ def _masked_lm_of_both(
     song = store.song_of_line()[examples.first_line]
     figures = {}
     for side, model in models.items():
-        _say(f"{side}: masked-language-model figures of {sides[side]}")
+        _say(f"evaluating the masked language model of the {side} model {sides[side]}")
         figures[side] = masked_lm_figures(model.to(world.device), evaluator, song)
     return figures, headless
 
@@ -108,12 +108,12 @@ def masked_lm_figures(model: MaskedLM, evaluator: MaskedLMEvaluator, song: np.nd
 def _train_and_score_triplets(
     sides: dict[str, str], config: CompareConfig, store: TokenStore, world: World
 ) -> tuple[dict[str, dict[str, SongSums]], list[dict[str, dict[str, SongSums]]]]:
-    """(the triplet figures of each side before training, those of each side after training for every seed)."""
+    """(triplet figures of each side before triplet training; for each seed, those of each side after it)."""
     untrained, trained = {}, []
     for seed in range(config.seed, config.seed + config.seeds):
         seeded, run = dataclasses.replace(config, seed=seed), {}
         for side, name in sides.items():
-            _say(f"seed {seed}: triplet training from {side}")
+            _say(f"seed {seed}: triplet training of the {side} model")
             task = TripletTask(seeded, name, store, world)
             if side not in untrained:  # the held-out triplets are the same for every seed
                 untrained[side] = triplet_figures(task, "untrained_")
@@ -124,7 +124,7 @@ def _train_and_score_triplets(
 
 
 def triplet_figures(task: TripletTask, prefix: str = "") -> dict[str, SongSums]:
-    """The figures of a sentence encoder on its held-out triplets, their names after `prefix`."""
+    """The figures of a sentence encoder on its held-out triplets. Their names begin with `prefix`."""
     song = task.validation.song[task.validation.rows[0]]
     scores = task.scores()
     terms = sum_by_song(song, np.ones(len(song)))

@@ -1,4 +1,4 @@
-"""Downstream triplet-loss training of a sentence encoder, as a task for the loop."""
+"""Triplet training of a sentence encoder, as a task for the training loop."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from lyricbert.tasks.config import TripletConfig
 
 
 class TripletModel(nn.Module):
-    """A sentence encoder with a triplet loss on top: anchor, positive and negative in one forward pass."""
+    """A sentence encoder with a triplet loss. One forward pass embeds anchors, positives and negatives."""
 
     def __init__(self, encoder: SentenceEncoder, loss: str, distance: str, margin: float):
         super().__init__()
@@ -37,17 +37,21 @@ class TripletModel(nn.Module):
         position_ids: torch.Tensor,
         songs: torch.Tensor,
     ) -> torch.Tensor:
-        """The summed loss, float32 [], of int64 [3 * T, width] ids, mask and positions and int64 [3 * T] songs."""
+        """The loss, summed over its terms: float32 [].
+
+        `input_ids`, `attention_mask`, `position_ids`: int64 [3 * T, width], all anchors, then all positives, then all
+        negatives. `songs`: int64 [3 * T].
+        """
         return triplet_loss(self.encoder(input_ids, attention_mask, position_ids), songs, *self._loss)
 
 
 class TripletTask:
-    """A sentence encoder in training: sections of a song close together, sections of other songs apart."""
+    """Trains a sentence encoder to place sections of the same song closer together than sections of other songs."""
 
     best_metric = "eval/triplet_loss"
 
     def __init__(self, config: TripletConfig, model_name: str, store: TokenStore, world: World):
-        """Start from the encoder of `model_name`. Raises `UserError` if store and model misfit."""
+        """Load the encoder of `model_name`. Raises `UserError` if it does not fit the store, or songs are too few."""
         encoder = load_sentence_encoder(model_name, config.pooling)
         self.module = TripletModel(encoder, config.loss, config.distance, config.margin).to(world.device)
         self._config, self._world = config, world
@@ -81,7 +85,7 @@ class TripletTask:
         )
 
     def scores(self) -> dict[str, np.ndarray]:
-        """The held-out triplets' scores, as `evaluate.triplet_scores` gives them. Called on every rank at once."""
+        """The scores of the held-out triplets; see `evaluate.triplet_scores`. Every rank must call it."""
         embeddings = embed(
             self.module.encoder,
             self.validation.sections,

@@ -4,14 +4,14 @@ import pytest
 from lyricbert.evaluation.bootstrap import paired_difference, sum_by_song
 
 
-def test_equal_models_cannot_be_told_apart():
+def test_equal_models_give_cannot_tell():
     values = np.random.default_rng(0).random(50)
     paired = paired_difference(values, values, np.ones(50))
     assert (paired.difference, paired.low, paired.high) == (0, 0, 0)
     assert paired.verdict(lower_is_better=True) == "cannot tell"
 
 
-def test_verdicts_follow_the_direction():
+def test_the_verdict_depends_on_whether_lower_is_better():
     base = np.random.default_rng(0).random(200)
     lower = paired_difference(base, base - 0.1, np.ones(200))
     assert lower.verdict(lower_is_better=True) == "helped"
@@ -19,7 +19,7 @@ def test_verdicts_follow_the_direction():
     assert lower.difference == pytest.approx(-0.1)
 
 
-def test_the_interval_has_the_width_that_theory_gives():
+def test_the_interval_has_the_width_of_a_normal_interval():
     source = np.random.default_rng(3)
     change = source.normal(0.2, 1.0, size=400)
     paired = paired_difference(np.zeros(400), change, np.ones(400))
@@ -28,7 +28,7 @@ def test_the_interval_has_the_width_that_theory_gives():
     assert paired.high == pytest.approx(change.mean() + half, abs=0.01)
 
 
-def test_the_interval_covers_the_truth_about_95_times_in_100():
+def test_the_interval_contains_the_true_difference_about_95_times_in_100():
     source = np.random.default_rng(7)
     covered = 0
     for _ in range(100):
@@ -39,14 +39,14 @@ def test_the_interval_covers_the_truth_about_95_times_in_100():
     assert 86 <= covered <= 100
 
 
-def test_no_verdict_from_a_handful_of_songs():
+def test_fewer_than_ten_songs_give_cannot_tell():
     few, enough = (paired_difference(np.ones(songs), np.zeros(songs), np.ones(songs)) for songs in (9, 10))
     assert few.high < 0
     assert few.verdict(lower_is_better=True) == "cannot tell"
     assert enough.verdict(lower_is_better=True) == "helped"
 
 
-def test_ratios_weigh_songs_by_their_terms():
+def test_songs_are_weighted_by_their_number_of_terms():
     paired = paired_difference(np.array([2.0, 30.0]), np.array([1.0, 30.0]), np.array([1.0, 10.0]))
     assert paired.base == pytest.approx(32 / 11)
     assert paired.difference == pytest.approx(-1 / 11)
