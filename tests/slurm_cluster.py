@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from forked import PATIENCE
+
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 _MUNGE_KEEPS = ("pid-file", "log-file", "seed-file")
 _TEMPLATE = Path(__file__).with_name("slurm.conf")
@@ -49,12 +51,12 @@ class SlurmCluster:
         for daemon in reversed(self._daemons):
             daemon.terminate()
         for daemon in self._daemons:
-            daemon.wait(timeout=30)
+            daemon.wait(timeout=PATIENCE)
 
     def call(self, *command: object) -> str:
         """The standard output of one of SLURM's commands; empty if it fails."""
         words = [str(word) for word in command]
-        return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=PATIENCE).stdout
 
     def job(self, number: str) -> dict[str, str]:
         """What `scontrol show job` says: JobState, Restarts, StartTime and the like."""
@@ -90,7 +92,7 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _until(condition, what: str, seconds: float = 60.0) -> None:
+def _until(condition, what: str, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, call, make_model, torchrun
+from forked import PATIENCE
 from transformers import BertForMaskedLM
 
 import train_mlm
@@ -255,7 +256,7 @@ def test_odd_lyrics_that_can_be_used(tmp_path, model_dir, capfd):
 )
 def test_the_real_command_ends_with_status_2(command, tmp_path):
     done = subprocess.run(
-        [sys.executable, *command, "--nonsense"], cwd=ROOT, capture_output=True, text=True, timeout=600
+        [sys.executable, *command, "--nonsense"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 2
     assert done.stdout == ""

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from forked import PATIENCE
 
 from lyricbert import __version__, cli
 from lyricbert.errors import UserError
@@ -25,7 +26,7 @@ for name in sys.argv[1:]:
 def test_help_of_every_command_imports_neither_torch_nor_transformers():
     names = ["lyricbert.prepare", "lyricbert.fill", "lyricbert.compare", "lyricbert.cli", "train_mlm", "train_triplet"]
     done = subprocess.run(
-        [sys.executable, "-c", HELP_IMPORTS, *names], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", HELP_IMPORTS, *names], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.stderr.splitlines() == names
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+from forked import PATIENCE
 
 from lyricbert.training.metrics import read_metrics
 
@@ -38,7 +39,7 @@ def train(*arguments: object) -> str:
     """Run train_mlm.py in a new interpreter, since CUDA does not survive a fork. Returns its standard error."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
     command += [str(word) for word in (ROOT / "train_mlm.py", *arguments)]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=240)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -68,6 +69,6 @@ def test_the_launcher_starts_one_process_per_gpu(visible, tmp_path, store_dir, m
         settings["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     environment = {**os.environ, **{name: str(value) for name, value in settings.items()}}
     command = ["bash", ROOT / "launch/torchrun_mlm.sh", "--max-steps", "3", "--tokens-per-batch", "256"]
-    subprocess.run(command, env=environment, check=True, timeout=240)
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
     assert configuration(run)["device"] == "cuda"
     assert configuration(run)["world_size"] == (torch.cuda.device_count() if visible == "all" else 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from forked import PATIENCE
 from slurm_cluster import why_not
 from stand_ins import note_taking_python, nvidia_smi, path_with, write_programs
 
@@ -24,7 +25,7 @@ def test_torchrun(task, tmp_path, store_dir, model_dir):
     command = ["bash", ROOT / f"launch/torchrun_{task}.sh", "--max-steps", "3", *SMALL]
     if task == "triplet":
         command += ["--max-length", "64"]
-    subprocess.run(command, cwd=tmp_path, env=environment(settings), check=True, timeout=120)
+    subprocess.run(command, cwd=tmp_path, env=environment(settings), check=True, timeout=PATIENCE)
     assert (tmp_path / "my run/model/model.safetensors").is_file()
 
 
@@ -52,7 +53,9 @@ def test_one_process_per_gpu_or_two_without_gpus(installed, visible, processes, 
         variables["CUDA_VISIBLE_DEVICES"] = visible
     for task in ("mlm", "triplet"):
         command = ["bash", ROOT / f"launch/torchrun_{task}.sh"]
-        said = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=True).stdout
+        said = subprocess.run(
+            command, env=variables, capture_output=True, text=True, timeout=PATIENCE, check=True
+        ).stdout
         assert f" --nproc-per-node {processes} {ROOT}/train_{task}.py" in said
 
 
@@ -86,7 +89,7 @@ def submit(cluster: Path, script: str, settings: dict[str, object], *flags: str)
 def test_sbatch_to_the_end(task, cluster, store_dir, model_dir):
     settings = {"DATA": store_dir, "MODEL": model_dir, "OUT": "run", "GPUS": 1}
     job = submit(cluster, f"{task}.sbatch", settings, "--max-steps", "3")
-    said, _ = job.communicate(timeout=120)
+    said, _ = job.communicate(timeout=PATIENCE)
     assert job.returncode == 0, said
     assert (cluster / "run/model").is_dir()
     assert not (cluster / "asked").exists()
@@ -109,7 +112,7 @@ def test_sbatch_shares_the_cpus_of_a_node_between_its_processes(settings, instal
         "PYTHON": note_taking_python(cluster),
         "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(installed or 0))),
     }
-    said, _ = submit(cluster, "mlm.sbatch", {**variables, **settings}).communicate(timeout=60)
+    said, _ = submit(cluster, "mlm.sbatch", {**variables, **settings}).communicate(timeout=PATIENCE)
     cpus = settings["SLURM_CPUS_PER_TASK"]
     assert f"\nthreads {threads}, srun cpus {cpus}: -m torch.distributed.run --nnodes 1" in said
     assert f" --nproc-per-node {processes} " in said
@@ -122,7 +125,7 @@ def test_sbatch_out_of_time_saves_and_requeues(cluster, store_dir, model_dir):
     while max((record["step"] for record in read_metrics(cluster / "run/metrics.jsonl")), default=0) < 5:
         assert job.poll() is None, job.communicate()[0]
     job.send_signal(signal.SIGUSR2)
-    said, _ = job.communicate(timeout=120)
+    said, _ = job.communicate(timeout=PATIENCE)
     assert job.returncode == 0, said
     assert "run the same command to go on" in said
     assert list((cluster / "run/checkpoints").iterdir())
@@ -132,7 +135,7 @@ def test_sbatch_out_of_time_saves_and_requeues(cluster, store_dir, model_dir):
 def test_sbatch_passes_a_failure_on(cluster, store_dir):
     settings = {"DATA": store_dir, "MODEL": cluster / "nowhere", "OUT": "run", "GPUS": 1}
     job = submit(cluster, "mlm.sbatch", settings)
-    said, _ = job.communicate(timeout=120)
+    said, _ = job.communicate(timeout=PATIENCE)
     assert job.returncode != 0
     assert "no such directory" in said
     assert not (cluster / "asked").exists()
@@ -142,7 +145,7 @@ def test_sbatch_passes_a_failure_on(cluster, store_dir):
 def test_sbatch_without_the_package_says_how_to_install_it(command, cluster):
     python = write_programs(cluster / "bare", {"python": "echo no module >&2; exit 1"}) / "python"
     job = submit(cluster, f"{command}.sbatch", {"PYTHON": python})
-    said, _ = job.communicate(timeout=60)
+    said, _ = job.communicate(timeout=PATIENCE)
     assert job.returncode == 2
     assert said.startswith(f"{python} cannot import lyricbert; run: {python} -m pip install -e {ROOT}")
     assert len(said.splitlines()) == 1
@@ -163,7 +166,9 @@ def test_a_pipeline_that_cannot_start_submits_nothing(cluster, settings, complai
     (cluster / "done/report").mkdir(parents=True)
     variables = {"PATH": path_with(cluster / "bin"), "SOURCE": "lyrics.txt", **settings}
     command = ["bash", ROOT / "launch/pipeline.sh"]
-    done = subprocess.run(command, cwd=cluster, env=environment(variables), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=cluster, env=environment(variables), capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 2
     assert complaint in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -12,6 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 from conftest import ROOT
+from forked import PATIENCE
 from packaging.requirements import Requirement
 
 import lyricbert
@@ -23,7 +24,7 @@ DECLARED = {requirement.name: requirement for requirement in map(Requirement, PR
 def pip(*arguments: object) -> None:
     """Run pip without an index, so that it uses what is installed."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", *map(str, arguments)]
-    done = subprocess.run([*command, "--no-index", "--no-deps"], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*command, "--no-index", "--no-deps"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
 
 
@@ -56,7 +57,7 @@ def test_installed_the_commands_work_from_any_directory(wheel, model_dir, tmp_pa
 
     def run(*command: object) -> str:
         done = subprocess.run(
-            list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+            list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

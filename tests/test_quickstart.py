@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, make_songs
+from forked import PATIENCE
 from stand_ins import nvidia_smi, path_with
 
 SETTINGS = {
@@ -70,14 +71,14 @@ def quickstart(box: Path, *arguments: str, **settings: str) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen) -> str:
-    said, _ = process.communicate(timeout=240)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     return said
 
 
 def refuse(process: subprocess.Popen) -> str:
     """Wait for a quickstart, which must end with status 2."""
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2, said
     return said
 
@@ -116,7 +117,7 @@ def test_the_default_is_one_process_per_gpu_or_two_without_gpus(box, installed, 
     driver = nvidia_smi(box, installed)
     visible = ",".join(map(str, range(installed)))
     process = quickstart(box, NPROC="", PATH=path_with(driver), CUDA_VISIBLE_DEVICES=visible)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert f"== 3/5 Adapt with {processes} processes\n-m torch.distributed.run --standalone" in said
     assert f" --nproc-per-node {processes} " in said
 
@@ -128,7 +129,7 @@ def test_interrupted_in_training_it_goes_on(box):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert said.endswith("what is done is kept, the same command goes on\n")
     assert not (box / "out/mlm/model").exists()
@@ -137,7 +138,7 @@ def test_interrupted_in_training_it_goes_on(box):
     while "going on from mlm/checkpoints/step-" not in (line := process.stdout.readline()):
         assert line and "token store" not in line  # no second preparation
     os.killpg(process.pid, signal.SIGINT)  # the processes of torchrun end only if torchrun tells them
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, finish, torchrun
+from forked import PATIENCE
 from slurm_cluster import SlurmCluster, why_not
 from stand_ins import note_taking_python
 
@@ -68,7 +69,7 @@ class Job:
 
     def wait(self, condition: Callable[[], bool], every: float = 0.5) -> None:
         """Wait for the condition, looking at it every so many seconds."""
-        end = time.monotonic() + 200
+        end = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < end, f"{self.state}, step {last_step(self.run)}:\n{self.said}"
             time.sleep(every)
@@ -100,7 +101,7 @@ def run(cluster: SlurmCluster, settings: dict[str, object], folder: Path, *comma
     """Run a command, which must succeed, in a folder. Returns its output."""
     environment = {**cluster.environment, **{name: str(value) for name, value in settings.items()}}
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -130,7 +131,7 @@ def repository(tmp_path) -> Path:
 
 def wait_for_the_end(cluster: SlurmCluster, job: str, folder: Path) -> None:
     """Wait until a job that writes its log into `folder` has completed. It must not fail."""
-    end = time.monotonic() + 300
+    end = time.monotonic() + PATIENCE
     while (state := cluster.job(job).get("JobState")) in ("PENDING", "RUNNING", "COMPLETING"):
         assert time.monotonic() < end, cluster.call("squeue")
         time.sleep(0.2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, wait_for
+from forked import PATIENCE
 
 MODULES = {name: ("-m", f"lyricbert.{name}") for name in ("prepare", "fill", "compare")}
 COMMANDS = {**MODULES, "train_mlm": (ROOT / "train_mlm.py",)}
@@ -47,7 +48,7 @@ def test_a_signal_ends_a_command_with_one_line_and_leaves_nothing(command, numbe
     wait_for(lambda: is_at_work(command, process.pid, tmp_path), process)
     process.send_signal(number)
     process.send_signal(number)
-    errors = process.communicate(timeout=120)[1]
+    errors = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 128 + number
     progress = ("base: ", "adapted: ", "seed ")
     lines = [line for line in errors.splitlines() if not line.startswith(progress)]
