@@ -232,8 +232,8 @@ def test_two_processes_save_the_best_and_one_writes_it_again(tmp_path, store_dir
 # Flags that came after the first release.
 
 
-def test_a_checkpoint_of_the_first_release_is_resumed(run, start):
-    """Its identity, like that of a run that does not use the new flags, has none of their keys."""
+def test_a_checkpoint_without_the_keys_of_newer_flags_is_resumed(run, start):
+    """They are not in the identity of a run that does not use the flags, so a checkpoint from before them matches."""
     path = run / "checkpoints/step-00000004/state.json"
     assert {"warmup_steps", "save_model", "eval_every"}.isdisjoint(json.loads(path.read_text())["identity"])
     assert {"warmup_steps", "save_model"}.isdisjoint(json.loads((run / "config.json").read_text()))
