@@ -2,7 +2,7 @@
 
 Which lengths share a row is decided once, from the number of examples of each length (Krell et al., "Efficient Sequence
 Packing without Cross-contamination", 2021). The longest examples come first. Each goes into an open row with the least
-sufficient room. Which examples of these lengths share a row is shuffled anew for each epoch.
+sufficient room. Which examples of these lengths share a row is shuffled for each epoch.
 """
 
 from collections import defaultdict
