@@ -39,8 +39,9 @@ def main() -> None:
         config = resolve_config(config, world)
         model, has_head = load_masked_lm(config.model, config.seed)
         if not has_head and world.is_main:
-            advice = "" if config.head_warmup_steps else "; --head-warmup-steps N would train it alone first"
-            print(f"{config.model} has no MLM head: a fresh one is trained{advice}", file=sys.stderr)
+            advice = "" if config.head_warmup_steps else " To train it alone first, use --head-warmup-steps N."
+            message = f"{config.model} has no MLM head. A randomly initialised head is trained."
+            print(message + advice, file=sys.stderr)
         task = MaskedLMTask(model, config, config.model, store, world)
         train_run(task, config, world, store, task.head_warmup)
 

@@ -44,7 +44,10 @@ def main() -> None:
         task = TripletTask(config, config.model, store, world)
         too_long = task.training.too_long + task.validation.too_long
         if too_long and world.is_main:
-            print(f"{too_long} sections left out: a line is over --max-length {config.max_length}", file=sys.stderr)
+            print(
+                f"skipped {too_long} sections: their first line is longer than --max-length {config.max_length} tokens",
+                file=sys.stderr,
+            )
         train_run(task, config, world, store)
 
 

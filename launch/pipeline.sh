@@ -42,9 +42,9 @@ submit() {
     echo "$1 $job"
 }
 
-command -v sbatch > /dev/null || fail "sbatch: no such program; this is for a SLURM cluster, see launch/quickstart.sh"
+command -v sbatch > /dev/null || fail "sbatch: no such program; this script needs a SLURM cluster. On one machine, use launch/quickstart.sh"
 [ -e "$SOURCE" ] || fail "SOURCE=$SOURCE: no such file or folder; check the path"
-mkdir -p "$OUT" 2> /dev/null || fail "OUT=$OUT: cannot be made; give another"
+mkdir -p "$OUT" 2> /dev/null || fail "OUT=$OUT: cannot be created; give another OUT"
 OUT=$(cd "$OUT" && pwd)
 [ ! -e "$OUT/report" ] || fail "$OUT/report: exists already and is not overwritten; remove it or give another OUT"
 if [ -d "$MODEL" ]; then

@@ -59,7 +59,7 @@ once() {
         echo "$done_with" > "$output.settings"
         "${@:2}"
     elif [ "$done_with" != "$(cat "$output.settings" 2> /dev/null)"$'\n' ]; then
-        fail "$OUT/$output: made with other settings, see $output.settings beside it; remove it or give another OUT"
+        fail "$OUT/$output: made with other settings (listed in $output.settings); remove it or give another OUT"
     fi
 }
 done_with=
@@ -75,12 +75,12 @@ SOURCE=$(absolute "$SOURCE")
 if [ -d "$MODEL" ]; then
     MODEL=$(absolute "$MODEL")
 fi
-mkdir -p "$OUT" 2> /dev/null || fail "OUT=$OUT: cannot be made; give another"
+mkdir -p "$OUT" 2> /dev/null || fail "OUT=$OUT: cannot be created; give another OUT"
 OUT=$(cd "$OUT" && pwd)
 if [ -d "$OUT/store" ] && [ -n "$(find -L "$SOURCE" -type f -newer "$OUT/store/meta.json" -print -quit)" ]; then
-    fail "$OUT: $SOURCE has changed since; give another OUT, or remove it"
+    fail "$OUT: $SOURCE has changed since the store was made; remove $OUT or give another OUT"
 fi
-trap 'echo "stopped before the end; what is done is kept, the same command goes on" >&2' EXIT
+trap 'echo "Stopped before the end. Finished stages are kept. Run the same command to resume." >&2' EXIT
 
 say "1/5 Install into $REPO/.venv"
 install -r "$REPO/requirements.txt"

@@ -28,7 +28,7 @@ start() {
         "$REPO/$script" "$@" &
     local srun=$!
     # srun passes the signal on to torchrun, torchrun to its processes, which save and end.
-    trap 'warned=yes; echo "job $SLURM_JOB_ID: warned, stopping"; kill -USR2 "$srun" || true' USR2
+    trap 'warned=yes; echo "job $SLURM_JOB_ID: SLURM sent SIGUSR2, stopping"; kill -USR2 "$srun" || true' USR2
     wait "$srun" || status=$?
     while kill -0 "$srun" 2>/dev/null; do # the trap ended the wait, not srun
         wait "$srun" || status=$?
@@ -37,7 +37,7 @@ start() {
         exit "$status"
     fi
     if [ ! -d "$out/model" ]; then
-        echo "job $SLURM_JOB_ID: out of time, requeued"
+        echo "job $SLURM_JOB_ID: not finished, requeued"
         scontrol requeue "$SLURM_JOB_ID"
     fi
 }

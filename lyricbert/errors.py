@@ -93,7 +93,7 @@ class _StopCommand:
             if _is_first_of_node():
                 # Not print(), which fails if the signal came in the middle of another print().
                 start = "\n" if os.isatty(2) else ""  # below a progress bar or ^C
-                os.write(2, f"{start}stopped by {signal.Signals(number).name}; run the same command again\n".encode())
+                os.write(2, f"{start}Stopped by {signal.Signals(number).name}. Run the same command again.\n".encode())
         finally:
             os._exit(128 + number)
 

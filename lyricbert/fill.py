@@ -54,7 +54,7 @@ class FillConfig:
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     config = parse(FillConfig, __doc__, arguments, prog)
     if config.mask_each and config.gold is not None:
-        raise UserError("--gold goes with one [MASK], not with --mask-each")
+        raise UserError("--gold and --mask-each: give only one of them")
     if re.search(r"[\ud800-\udfff]", config.text):
         raise UserError("the text is not UTF-8; check the terminal's encoding")
     from lyricbert.evaluation.fill_in import fill_each, fill_one, load_filler  # imports torch: not before --help
@@ -62,7 +62,10 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     fillers = [load_filler(name) for name in config.model]
     for filler in fillers:
         if not filler.has_head:
-            print(f"{filler.name} has no MLM head: its predictions are those of an untrained one", file=sys.stderr)
+            print(
+                f"{filler.name} has no MLM head. Its predictions come from a randomly initialised head.",
+                file=sys.stderr,
+            )
     if config.mask_each:
         result = fill_each(config.text, fillers)
         shown = format_each(result)
@@ -73,23 +76,35 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
 
 
 def format_one(result: dict[str, Any]) -> str:
-    """The result of `fill_one` as a table, a column a model."""
+    """Format the result of `fill_one` as a table: one row per rank, one column per model."""
     models = result["models"]
-    lines = [result["text"], "    " + "".join(_cell(_tail(model["model"])) for model in models)]
-    # A vocabulary of fewer than --top tokens ends its column early.
-    for place, row in enumerate(zip_longest(*(model["predictions"] for model in models)), start=1):
+    lines = [
+        result["text"],
+        "     " + "".join(_cell(_tail(model["model"])) for model in models),
+        "rank " + _cell("token  probability") * len(models),
+    ]
+    # The column of a model with fewer than --top tokens in its vocabulary ends early.
+    for rank, row in enumerate(zip_longest(*(model["predictions"] for model in models)), start=1):
         cells = ("" if p is None else f"{p['token']}  {p['probability']:.4f}" for p in row)
-        lines.append(f"{place:>3} " + "".join(_cell(cell) for cell in cells))
+        lines.append(f"{rank:>4} " + "".join(_cell(cell) for cell in cells))
     if "gold" in result:
-        lines.append(f"the word that stood there, {result['gold']}:")
+        lines.append(f"original word, {result['gold']}:")
         cells = (_cell(f"rank {m['gold']['rank']}  {m['gold']['probability']:.4f}") for m in models)
-        lines.append("    " + "".join(cells))
+        lines.append("     " + "".join(cells))
     return "\n".join(line.rstrip() for line in lines)
 
 
 def format_each(result: dict[str, Any]) -> str:
-    """The result of `fill_each` as a table, a row a word, a column a model: rank, probability, best predictions."""
-    lines = [result["text"], " " * 16 + "".join(_cell(_tail(name)) for name in result["models"])]
+    """Format the result of `fill_each` as a table: one row per word, one column per model.
+
+    A cell holds the rank and the probability of the word, then the model's best predictions.
+    """
+    names = result["models"]
+    lines = [
+        result["text"],
+        " " * 16 + "".join(_cell(_tail(name)) for name in names),
+        f"{'word':<16}" + _cell(" rank prob.  top 3 predictions") * len(names),
+    ]
     for word in result["words"]:
         cells = (
             f"{pieces} pieces, not ranked"

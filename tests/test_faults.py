@@ -45,7 +45,7 @@ def test_too_many_in_a_row_end_the_run_and_name_the_examples(tmp_path, store_dir
     errors = process.communicate()[1]
     assert process.returncode != 0
     (named,) = re.findall(
-        r"error: the loss was not finite in 3 steps in a row, up to step 8 on lines (.+) \.\.\. of", errors
+        r"error: the loss was not finite in 3 consecutive steps. The last was step 8, with lines (.+) \.\.\. of", errors
     )
     # Steps count from 1 in messages, from 0 in the sampler. Rank 1 alone is named.
     rank_1 = World(rank=1, size=2, device=torch.device("cpu"))
@@ -66,7 +66,7 @@ def test_a_rank_that_hangs_is_named_when_time_is_up(tmp_path, store_dir, model_d
     process = torchrun(3, "tests/faulty.py", "hang", 1, 4, 4, *flags)
     ranks = children_of(process, 3)
     for rank in (0, 2):
-        wait_for(lambda rank=rank: f"error: rank {rank} gave up waiting for rank 1 on " in process.errors, process)
+        wait_for(lambda rank=rank: f"error: rank {rank} timed out waiting for rank 1 on " in process.errors, process)
         wait_for(lambda rank=rank: has_ended(ranks[rank]), process)
     process.kill()  # torchrun would give the one that hangs half a minute; it ends with torchrun
     process.communicate()

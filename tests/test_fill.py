@@ -55,8 +55,10 @@ def test_the_table_shows_models_words_and_ranks(capsys, model_dir, moon_dir):
     )
     lines = shown.splitlines()
     assert lines[0] == "rain on the [MASK]"
-    assert [line.split()[0] for line in lines[2:6]] == ["1", "2", "3", "4"]
-    assert "moon  1.0000" in lines[2]
+    assert [line.split()[0] for line in lines[2:7]] == ["rank", "1", "2", "3", "4"]
+    assert lines[2].count("token  probability") == 2
+    assert "moon  1.0000" in lines[3]
+    assert lines[-2] == "original word, moon:"
     assert "rank 1 " in lines[-1]
 
 
@@ -72,6 +74,7 @@ def test_every_word_in_turn(capsys, model_dir, moon_dir):
     assert rain["rank"] == alone["models"][0]["gold"]["rank"]
     assert rain["probability"] == pytest.approx(alone["models"][0]["gold"]["probability"], rel=1e-4)
     shown = output(capsys, line, "--model", model_dir, "--mask-each")
+    assert shown.splitlines()[2] == "word             rank prob.  top 3 predictions"
     assert "3 pieces, not ranked" in shown
 
 
@@ -101,14 +104,14 @@ def test_every_word_in_turn_with_two_tokenizers(capsys, model_dir, spaced_dir):
     )
     assert words[1]["models"][1]["rank"] == alone["models"][0]["gold"]["rank"]
     table = output(capsys, *arguments).splitlines()
-    assert re.match(r"and +3 pieces, not ranked +\d+ 0\.\d{3} ", table[3])
+    assert re.match(r"and +3 pieces, not ranked +\d+ 0\.\d{3} ", table[4])
 
 
 def test_a_vocabulary_smaller_than_the_top_leaves_blank_cells(capsys, model_dir, spaced_dir):
     for pair, wide in ([spaced_dir, model_dir], 1), ([model_dir, spaced_dir], 0):
         lines = output(capsys, "the [MASK]", "--model", pair[0], "--model", pair[1], "--top", 20).splitlines()
-        assert [line.split()[0] for line in lines[2:]] == [str(place) for place in range(1, 21)]
-        assert [len(re.findall(r"0\.\d{4}", line)) for line in lines[2:]] == [2] * 11 + [1] * 9
+        assert [line.split()[0] for line in lines[3:]] == [str(place) for place in range(1, 21)]
+        assert [len(re.findall(r"0\.\d{4}", line)) for line in lines[3:]] == [2] * 11 + [1] * 9
         assert re.search(r"0\.\d{4}", lines[-1]).start() > 36 * wide
 
 
@@ -126,8 +129,8 @@ def test_a_fresh_head_is_said(capsys, encoder_dir):
         (("[MASK]", "--gold", "☂"), "not in the vocabulary"),
         (("a [MASK]", "--mask-each"), "without"),
         (("!,", "--mask-each"), "no word"),
-        (("a", "--mask-each", "--gold", "moon"), "--gold goes with"),
-        (("rain " * 70 + "[MASK]",), "takes 64"),
+        (("a", "--mask-each", "--gold", "moon"), "--gold and --mask-each"),
+        (("rain " * 70 + "[MASK]",), "takes at most 64"),
         (("[MASK]", "--top", "0"), "--top 0"),
     ],
 )

@@ -28,5 +28,5 @@ def test_torchrun_starts_a_killed_rank_again_and_the_run_goes_on(tmp_path, store
     finish(torchrun(2, "train_mlm.py", *common, "--out", tmp_path / "alone"))
     faults = ("die", 1, 20, 20)
     errors = finish(torchrun(2, "tests/faulty.py", *faults, *common, "--out", tmp_path / "killed", restarts=3))
-    assert errors.count("going on from") == 1
+    assert errors.count("resuming from") == 1
     assert chaos.differences(tmp_path / "alone", tmp_path / "killed") == []

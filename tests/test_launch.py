@@ -127,7 +127,7 @@ def test_sbatch_out_of_time_saves_and_requeues(cluster, store_dir, model_dir):
     job.send_signal(signal.SIGUSR2)
     said, _ = job.communicate(timeout=PATIENCE)
     assert job.returncode == 0, said
-    assert "run the same command to go on" in said
+    assert "Run the same command to resume." in said
     assert list((cluster / "run/checkpoints").iterdir())
     assert (cluster / "asked").read_text() == f"requeue {os.getpid()}\n"
 
@@ -156,7 +156,7 @@ def test_sbatch_without_the_package_says_how_to_install_it(command, cluster):
     [
         ({"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
         ({"OUT": "done"}, "/done/report: exists already and is not overwritten"),
-        ({"OUT": "lyrics.txt/out"}, "OUT=lyrics.txt/out: cannot be made"),
+        ({"OUT": "lyrics.txt/out"}, "OUT=lyrics.txt/out: cannot be created"),
     ],
 )
 def test_a_pipeline_that_cannot_start_submits_nothing(cluster, settings, complaint):

@@ -131,11 +131,11 @@ def test_interrupted_in_training_it_goes_on(box):
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
-    assert said.endswith("what is done is kept, the same command goes on\n")
+    assert said.endswith("Finished stages are kept. Run the same command to resume.\n")
     assert not (box / "out/mlm/model").exists()
 
     process = quickstart(box, **longer)
-    while "going on from mlm/checkpoints/step-" not in (line := process.stdout.readline()):
+    while "resuming from mlm/checkpoints/step-" not in (line := process.stdout.readline()):
         assert line and "token store" not in line  # no second preparation
     os.killpg(process.pid, signal.SIGINT)  # the processes of torchrun end only if torchrun tells them
     process.communicate(timeout=PATIENCE)
@@ -146,7 +146,7 @@ def test_interrupted_in_training_it_goes_on(box):
     [
         ({"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
         ({"NPROC": "two"}, "NPROC=two: must be a number"),
-        ({"OUT": "my model/config.json/out"}, "cannot be made"),
+        ({"OUT": "my model/config.json/out"}, "cannot be created"),
         ({"MODEL": "my lyrics"}, "my lyrics: no tokenizer could be loaded"),
     ],
 )

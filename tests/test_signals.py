@@ -36,7 +36,7 @@ def test_ranks_that_are_signalled_stop_together(tmp_path, store_dir, model_dir, 
     for rank in ranks:
         os.kill(children(process.pid)[rank], number)
     errors = finish(process)  # torchrun ends with status 0 when all its processes do
-    assert errors.count("saved; run the same command to go on") == 1
+    assert errors.count("Checkpoint saved. Run the same command to resume.") == 1
     assert stopped_at(run) >= 20
 
 
@@ -44,7 +44,7 @@ def test_ranks_that_are_signalled_stop_together(tmp_path, store_dir, model_dir, 
 def test_a_signal_during_an_evaluation_counts_at_the_next_step(tmp_path, store_dir, model_dir, step, stop):
     run = tmp_path / "run"
     errors = finish(torchrun(2, "tests/faulty.py", "signal", 1, step, step, *arguments(store_dir, model_dir, run)))
-    assert f"stopped by a signal to another process at step {stop}" in errors
+    assert f"Stopped by a signal to another process at step {stop}." in errors
     assert stopped_at(run) == stop
 
 

@@ -148,7 +148,7 @@ def assert_finished(job: Job, undisturbed: Path, restarts: int) -> None:
     assert differences(undisturbed, job.run) == []
     assert job.restarts == restarts
     assert re.findall(r"restart (\d+)", job.said) == [str(number) for number in range(restarts + 1)]
-    assert job.said.count("going on from") == restarts
+    assert job.said.count("resuming from") == restarts
     assert job.said.count("finished at step 300") == 1
 
 
@@ -164,10 +164,10 @@ def test_out_of_time(job, undisturbed):
     """SLURM looks at times every 30 seconds, and warns up to a minute early."""
     short = job("--time=1", "--signal=B:USR2@10")
     short.pause_midway()
-    short.wait(lambda: "warned, stopping" in short.said)
+    short.wait(lambda: "SLURM sent SIGUSR2, stopping" in short.said)
     short.signal_processes(signal.SIGCONT)
-    short.wait(lambda: "out of time, requeued" in short.said)
-    assert "run the same command to go on" in short.said
+    short.wait(lambda: "not finished, requeued" in short.said)
+    assert "Run the same command to resume." in short.said
     short.wait(lambda: short.state == "COMPLETED")
     # On a slow machine what is left may not fit into a minute either.
     assert_finished(short, undisturbed, restarts=max(1, short.restarts))

@@ -52,5 +52,5 @@ def test_a_signal_ends_a_command_with_one_line_and_leaves_nothing(command, numbe
     assert process.returncode == 128 + number
     progress = ("base: ", "adapted: ", "seed ")
     lines = [line for line in errors.splitlines() if not line.startswith(progress)]
-    assert lines == [f"stopped by {number.name}; run the same command again"]
+    assert lines == [f"Stopped by {number.name}. Run the same command again."]
     assert set(tmp_path.rglob("*")) == before

@@ -177,8 +177,8 @@ def test_a_signal_saves_and_the_same_command_goes_on(undisturbed, tmp_path, stor
     wait_for(lambda: last_step(run) >= 20, process)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
-    assert "stopped by" in errors
-    assert "run the same command to go on" in errors
+    assert "Stopped by" in errors
+    assert "Run the same command to resume." in errors
     assert not (run / "model").exists()
     stopped_at = max(step_of(path) for path in (run / "checkpoints").iterdir())
     assert 20 <= stopped_at < STEPS
@@ -193,7 +193,7 @@ def test_a_signal_ends_a_single_process_with_status_0(tmp_path, store_dir, model
     process = start("train_mlm.py", *arguments)
     wait_for(lambda: last_step(tmp_path / "run") >= 3, process)
     process.send_signal(number)
-    assert f"stopped by {number.name}" in finish(process)
+    assert f"Stopped by {number.name}" in finish(process)
     assert len(list((tmp_path / "run/checkpoints").iterdir())) >= 1
 
 

@@ -199,7 +199,7 @@ def _add_batches(examples: np.ndarray, batches: np.ndarray, missing: int, multip
         room = np.minimum(batches, examples - batches)  # twice as many at most, so that the rows halve
         if not room.any():
             raise UserError(
-                f"{batches.sum()} examples in batches of one cannot be shared over {multiple} micro-batches a step;"
+                f"{batches.sum()} batches of one example cannot be split into steps of {multiple} micro-batches;"
                 " raise --tokens-per-batch or lower --global-micro-batches"
             )
         for k in np.argsort(-room, kind="stable"):
@@ -225,7 +225,7 @@ def check_budget(lengths: np.ndarray, tokens_per_batch: int, global_micro_batche
     """Raise `UserError` if an example is over the budget or there are too few examples for a step."""
     if len(lengths) < global_micro_batches:
         raise UserError(
-            f"{len(lengths)} training examples are too few for {global_micro_batches} micro-batches a step;"
+            f"{len(lengths)} training examples are too few for {global_micro_batches} micro-batches per step;"
             " lower --global-micro-batches or add songs"
         )
     if lengths.max() > tokens_per_batch:

@@ -29,7 +29,9 @@ class Filler:
         """Logits float32 [rows, vocabulary] at the one [MASK] of each row; `input_ids` int64 [rows, width]."""
         limit = self.model.bert.config.max_position_embeddings
         if input_ids.shape[1] > limit:
-            raise UserError(f"the text has {input_ids.shape[1]} tokens, {self.name} takes {limit}; shorten it")
+            raise UserError(
+                f"the text has {input_ids.shape[1]} tokens, but {self.name} takes at most {limit}; shorten it"
+            )
         positions = torch.nonzero(input_ids.flatten() == self.tokenizer.mask_token_id).squeeze(1)
         place = torch.arange(input_ids.shape[1]).expand_as(input_ids)
         arguments = (input_ids, None, place, positions)
@@ -64,7 +66,8 @@ def fill_one(text: str, fillers: list[Filler], gold: str | None, top: int) -> di
         ids = filler.tokenizer(text, return_tensors="pt", verbose=False)["input_ids"]
         blanks = int((ids == filler.tokenizer.mask_token_id).sum())
         if blanks != 1:
-            raise UserError(f"the text has {blanks} times {filler.tokenizer.mask_token}; it needs one (or --mask-each)")
+            mask = filler.tokenizer.mask_token
+            raise UserError(f"the text has {mask} {blanks} times; write exactly one {mask}, or use --mask-each")
         gold_id = None if gold is None else _single_token(gold, filler)
         logits = filler.logits(ids)[0]
         entry = {"model": filler.name, "mlm_head": filler.has_head, "predictions": filler.predictions(logits, top)}
@@ -77,8 +80,8 @@ def _single_token(word: str, filler: Filler) -> int:
     pieces = filler.tokenizer.convert_ids_to_tokens(ids)
     if len(ids) != 1:
         raise UserError(
-            f"--gold {word}: {len(ids)} pieces in the vocabulary of {filler.name} ({' '.join(pieces)});"
-            " one [MASK] stands for one piece, so give a word that is a single one"
+            f"--gold {word}: the tokenizer of {filler.name} splits it into {len(ids)} pieces ({' '.join(pieces)});"
+            " one [MASK] stands for one piece, so give a word that is a single piece"
         )
     if ids[0] == filler.tokenizer.unk_token_id:
         raise UserError(f"--gold {word}: not in the vocabulary of {filler.name}; give another word")
@@ -95,7 +98,7 @@ def fill_each(text: str, fillers: list[Filler]) -> dict[str, object]:
     tokens = [_word_of_token(text, encoding) for encoding in encodings]
     spans = [(start, end) for start, end in _merge_overlapping(tokens) if any(map(str.isalnum, text[start:end]))]
     if not spans:
-        raise UserError("the text has no word to mask")
+        raise UserError("the text has no word to mask; give a line with at least one word")
     positions = [
         [[token for token, (first, _) in of_token.items() if start <= first < end] for start, end in spans]
         for of_token in tokens

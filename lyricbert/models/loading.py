@@ -92,15 +92,16 @@ def _how_to_convert(name: str, reason: str) -> str | None:
             return None
         command = _CONVERT.format(shlex.quote(name))
         return (
-            f"{name}: has its weights in pytorch_model.bin only, a pickle, which is not loaded; convert it: {command}"
+            f"{name}: has its weights only in pytorch_model.bin, a pickle file, which lyricbert does not load;"
+            f" convert it: {command}"
         )
     if "does not appear to have a file named model.safetensors" not in reason:
         return None
     directory = shlex.quote(name.rpartition("/")[2])
     download = f"hf download {shlex.quote(name)} --local-dir {directory}"
     return (
-        f"{name}: has no model.safetensors; if it has pytorch_model.bin, give the directory {directory} instead after"
-        f" {download} && {_CONVERT.format(directory)}"
+        f"{name}: has no model.safetensors; if it has pytorch_model.bin, convert it and give the directory {directory}"
+        f" instead: {download} && {_CONVERT.format(directory)}"
     )
 
 

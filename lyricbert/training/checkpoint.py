@@ -47,9 +47,8 @@ def save_checkpoint(directory: Path, trainer: Trainer, identity: dict[str, objec
     final = checkpoint_path(directory, trainer.progress.step)
     temporary = directory / f".{final.name}.tmp-{os.getpid()}"
     try:
-        with write_errors_as_user_error(
-            final, "earlier checkpoints are whole: free some space, and the same command goes on from them"
-        ):
+        advice = "earlier checkpoints are still valid; free some space and run the same command to resume"
+        with write_errors_as_user_error(final, advice):
             _write(temporary, trainer, identity)
             temporary.rename(final)
             _sync(directory)
@@ -103,7 +102,7 @@ def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
         problem = verify(checkpoint)
         if problem is None:
             return checkpoint, warnings
-        warnings.append(f"{checkpoint}: {problem}; it is not used")
+        warnings.append(f"{checkpoint}: {problem}; this checkpoint is skipped")
     return None, warnings
 
 
@@ -132,8 +131,9 @@ def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, obje
 def _require_same_run(checkpoint: Path, saved: dict[str, object], identity: dict[str, object]) -> None:
     if saved.get("sampler") != identity["sampler"]:
         raise UserError(
-            f"{checkpoint}: saved by a version of lyricbert that cut other batches (sampler {saved.get('sampler', 1)},"
-            f" this one has {identity['sampler']}); give another --out, or resume with that version"
+            f"{checkpoint}: saved by a version of lyricbert that makes different batches (sampler version"
+            f" {saved.get('sampler', 1)}, this one has {identity['sampler']}); give another --out, or resume with that"
+            " version"
         )
     # First the setting that others depend on being part of the identity, last those that depend on others.
     for name in sorted({**identity, **saved}, key=lambda name: (name != "save_model", name in _LENGTH)):
@@ -147,10 +147,10 @@ def _require_same_run(checkpoint: Path, saved: dict[str, object], identity: dict
 def _how_to_train_on(checkpoint: Path) -> str:
     model = checkpoint.parent.parent / "model"
     if not model.is_dir():
-        return "finish it with its own length first, or give another --out"
+        return "finish that run with its original length first, or give another --out"
     return (
-        f"to train its model further: --model {model} --out RUN2. Only a run that had --decay constant and"
-        " --warmup-steps from its start can be made longer"
+        f"to train its model further, use --model {model} --out RUN2. Only a run that started with --decay constant"
+        " and --warmup-steps can be made longer"
     )
 
 
@@ -169,7 +169,10 @@ def load_parameters(path: Path, module: nn.Module) -> None:
     with _unreadable_as_user_error(path):
         saved = load_file(path)
     if {name: tensor.shape for name, tensor in saved.items()} != {name: p.shape for name, p in parameters.items()}:
-        raise UserError(f"{path}: its parameters are not those of --model, which was another when this was saved")
+        raise UserError(
+            f"{path}: its parameters do not match --model, which has changed since the checkpoint was saved;"
+            " give the original model or another --out"
+        )
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(saved[name])

@@ -39,7 +39,7 @@ def lock_run_directory(directory: Path, sleep: Callable[[float], None] = time.sl
             owner = _owner(file)
             raise UserError(f"{directory}: in use by another run ({owner}); wait or give another --out") from None
         except OSError as error:
-            _say(f"warning: {directory}: cannot be locked ({error.strerror}); use it for one run only")
+            _say(f"warning: {directory}: cannot be locked ({error.strerror}); start only one run in it")
         with write_errors_as_user_error(directory, _REMEDY):
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -64,7 +64,7 @@ def _acquire(file: TextIO, directory: Path, sleep: Callable[[float], None]) -> N
 def _lock_wait_seconds(owner: str, directory: Path) -> float:
     if not owner or owner.endswith(f" on {socket.gethostname()}"):
         return _PATIENCE
-    _say(f"{directory}: waiting for {owner} to let go of it")
+    _say(f"{directory}: locked by {owner}; waiting for the lock")
     return _PATIENCE_WITH_NODES
 
 

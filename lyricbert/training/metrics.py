@@ -29,9 +29,8 @@ class MetricsWriter:
 
         Raises `UserError` if they cannot be written; no half a line is left then, and the next ones are tried again.
         """
-        with write_errors_as_user_error(
-            self._run, "the curves end here: free some space, and the same command goes on"
-        ):
+        advice = f"the curves end before step {step}; free some space and run the same command to resume"
+        with write_errors_as_user_error(self._run, advice):
             end = self._file.seek(0, os.SEEK_END)
             try:
                 self._write(step, values)

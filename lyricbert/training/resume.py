@@ -98,7 +98,7 @@ def resume(trainer: Trainer, config: RunConfig, identity: dict[str, object]) -> 
             " or another --out"
         )
     if trainer.world.is_main:
-        print(f"going on from {checkpoint}", file=sys.stderr)
+        print(f"resuming from {checkpoint}", file=sys.stderr)
     return checkpoint
 
 
@@ -134,6 +134,6 @@ def _newest_on_main(directory: Path, world: World) -> Path | None:
             print(f"warning: {warning}", file=sys.stderr)
         damaged = checkpoint is None and bool(warnings)
     if world.any(damaged):
-        raise UserError(f"{directory}: holds no whole checkpoint; remove it to start anew, or give another --out")
+        raise UserError(f"{directory}: has no valid checkpoint; remove it to start from step 0, or give another --out")
     step = int(world.broadcast_from_main(step_of(checkpoint) if checkpoint else -1))
     return checkpoint_path(directory, step) if step >= 0 else None

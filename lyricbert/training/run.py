@@ -98,7 +98,7 @@ def _report_missing_ranks_on_timeout(world: World) -> Iterator[None]:
         yield
     except RuntimeError as error:
         if world.size > 1 and "timed out" in str(error).lower():
-            waited = f"error: rank {world.rank} gave up waiting for {world.unresponsive_ranks()}"
+            waited = f"error: rank {world.rank} timed out waiting for {world.unresponsive_ranks()}"
             print(f"{waited}; see --timeout-minutes", file=sys.stderr, flush=True)
         raise
 
@@ -106,8 +106,11 @@ def _report_missing_ranks_on_timeout(world: World) -> Iterator[None]:
 def _finish(trainer: Trainer, config: RunConfig) -> None:
     step = trainer.progress.step
     if trainer.fraction_done < 1:
-        how = "run the same command" if config.resume == "auto" else "run the same command with --resume auto"
-        print(f"stopped by {trainer.stop_signal} at step {step}, saved; {how} to go on", file=sys.stderr)
+        how = "the same command" if config.resume == "auto" else "the same command with --resume auto"
+        print(
+            f"Stopped by {trainer.stop_signal} at step {step}. Checkpoint saved. Run {how} to resume.",
+            file=sys.stderr,
+        )
         return
     model = config.out / "model"
     if model.exists():  # kept when this process started, so there was nothing to do

@@ -52,7 +52,7 @@ def test_every_command_says_how_to_convert_pickled_weights(tmp_path, store_dir, 
         complaint(compare.main, *data, "--base", model_dir, "--adapted", directory, *out),
     }
     (message,) = told
-    assert message.startswith(f"{directory}: has its weights in pytorch_model.bin only")
+    assert message.startswith(f"{directory}: has its weights only in pytorch_model.bin")
     assert "\n" not in message
     run = paste(message)
     assert run.returncode == 0, run.stderr

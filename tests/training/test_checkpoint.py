@@ -72,7 +72,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(run, store_dir, model_dir,
     call(train_mlm.main, *arguments(store_dir, model_dir, run))
     said = capfd.readouterr().err
     assert "does not match its checksum" in said
-    assert "going on from" in said
+    assert "resuming from" in said
     assert verify(run / "checkpoints/step-00000006") is None
     after = read_metrics(run / "metrics.jsonl")
     assert [(record["step"], record.get("train/loss")) for record in after] == [
@@ -118,7 +118,7 @@ def test_no_whole_checkpoint_is_an_error_and_changes_nothing(run, store_dir, mod
     for checkpoint in checkpoints(run / "checkpoints"):
         (checkpoint / "optimizer.pt").write_bytes(b"")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
-    with pytest.raises(UserError, match=r"checkpoints: holds no whole checkpoint; remove it to start anew"):
+    with pytest.raises(UserError, match=r"checkpoints: has no valid checkpoint; remove it to start from step 0"):
         call(train_mlm.main, *arguments(store_dir, model_dir, run))
     assert {path: path.read_bytes() for path in before} == before
 
@@ -156,7 +156,7 @@ def test_a_checkpoint_of_another_version_of_the_sampler_is_refused(run, store_di
     manifest = json.loads((checkpoint / "manifest.json").read_text())
     write_json(checkpoint / "manifest.json", {**manifest, "state.json": sha256_of(checkpoint / "state.json")})
     assert verify(checkpoint) is None
-    complaint = rf"cut other batches \(sampler {said}, this one has {SAMPLER_VERSION}\); give another --out"
+    complaint = rf"different batches \(sampler version {said}, this one has {SAMPLER_VERSION}\); give another --out"
     with pytest.raises(UserError, match=complaint) as error:
         call(train_mlm.main, *arguments(store_dir, model_dir, run))
     assert "\n" not in str(error.value)
@@ -167,7 +167,7 @@ def test_a_model_that_changed_in_its_place_is_refused(tmp_path, store_dir, model
     call(train_mlm.main, *arguments(store_dir, tmp_path / "model", tmp_path / "run"))
     config = BertConfig.from_pretrained(model_dir, num_hidden_layers=1)
     BertForMaskedLM(config).save_pretrained(tmp_path / "model")
-    with pytest.raises(UserError, match="its parameters are not those of --model"):
+    with pytest.raises(UserError, match="its parameters do not match --model"):
         call(train_mlm.main, *arguments(store_dir, tmp_path / "model", tmp_path / "run"))
 
 

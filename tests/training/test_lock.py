@@ -49,7 +49,7 @@ def test_two_runs_on_one_out(tmp_path, store_dir, model_dir):
     step = last_step(run)
     wait_for(lambda: last_step(run) > step, first)  # undisturbed
     first.send_signal(signal.SIGTERM)
-    assert "run the same command to go on" in finish(first)
+    assert "Run the same command to resume." in finish(first)
 
 
 def test_a_run_on_another_node_is_given_time(tmp_path, capfd):
@@ -67,7 +67,7 @@ def test_a_run_on_another_node_is_given_time(tmp_path, capfd):
 
     with lock_run_directory(tmp_path, sleep):
         assert holder.returncode == -signal.SIGKILL
-    assert "waiting for process 1 on another-node to let go of it" in capfd.readouterr().err
+    assert "locked by process 1 on another-node; waiting for the lock" in capfd.readouterr().err
 
 
 def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capfd):
@@ -76,4 +76,4 @@ def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capfd):
 
     monkeypatch.setattr(lock.fcntl, "flock", flock)
     with lock_run_directory(tmp_path):
-        assert "cannot be locked (Function not implemented); use it for one run only" in capfd.readouterr().err
+        assert "cannot be locked (Function not implemented); start only one run in it" in capfd.readouterr().err

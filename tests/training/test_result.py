@@ -123,7 +123,7 @@ def test_a_signal_in_the_last_step_lets_the_run_finish(tmp_path, start, monkeypa
         assert f"finished at step 4; the model is in {run}/model\n" in said
     else:
         again = "" if resume == "auto" else " with --resume auto"
-        assert f"stopped by SIGTERM at step 2, saved; run the same command{again} to go on\n" in said
+        assert f"Stopped by SIGTERM at step 2. Checkpoint saved. Run the same command{again} to resume.\n" in said
 
 
 # --save-model best.

@@ -115,7 +115,7 @@ def test_going_back_to_a_checkpoint_replaces_the_later_ones(run, start, finished
     assert all(verify(path) is None for path in aside.iterdir())
     assert steps(run) == [3]
     assert f"{run}/model is the model of an earlier or shorter run; renamed to {run}/model.before" in said
-    assert f"going on from {run}/checkpoints/step-00000003" in start(*FOUR)  # not the 4 from before
+    assert f"resuming from {run}/checkpoints/step-00000003" in start(*FOUR)  # not the 4 from before
     assert records(run) == records(finished)
     board = EventAccumulator(str(run / "tensorboard")).Reload()
     assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3, 4]
@@ -164,7 +164,7 @@ def test_a_damaged_checkpoint_does_not_push_out_new_ones(run, start):
     for step in (3, 1):
         shutil.rmtree(checkpoint_path(run / "checkpoints", step))
     said = start("--max-steps", 3, "--keep-last", 1)
-    assert "step-00000004: model.safetensors does not match its checksum; it is not used" in said
+    assert "step-00000004: model.safetensors does not match its checksum; this checkpoint is skipped" in said
     assert f"(1) to {run}/checkpoints/replaced-by-step-2 and" in said
     assert steps(run) == [3]
 
@@ -175,7 +175,7 @@ def test_a_damaged_checkpoint_does_not_push_out_new_ones(run, start):
 @pytest.mark.parametrize("length", [("--max-steps", 6), ("--epochs", 1)])
 def test_a_finished_run_made_longer_is_the_longer_run(run, start, longer, length):
     said = start(*length)
-    assert f"going on from {run}/checkpoints/step-00000004" in said
+    assert f"resuming from {run}/checkpoints/step-00000004" in said
     assert f"finished at step 6; the model is in {run}/model" in said
     for name in ("checkpoints/step-00000006/model.safetensors", "checkpoints/step-00000006/optimizer.pt"):
         assert (run / name).read_bytes() == (longer / name).read_bytes()
@@ -223,13 +223,13 @@ def test_a_run_with_a_fixed_length_says_how_to_train_on(tmp_path, store_dir, mod
     with pytest.raises(UserError) as raised:
         call(train_mlm.main, *once, "--max-steps", 4)
     assert str(raised.value) == (
-        f"{run}/checkpoints/step-00000002: saved with max_steps 2, this run has 4; to train its model further: --model"
-        f" {run}/model --out RUN2. Only a run that had --decay constant and --warmup-steps from its start can be made"
+        f"{run}/checkpoints/step-00000002: saved with max_steps 2, this run has 4; to train its model further, use"
+        f" --model {run}/model --out RUN2. Only a run that started with --decay constant and --warmup-steps can be made"
         " longer"
     )
     call(train_mlm.main, *plain, "--model", run / "model", "--out", tmp_path / "run2", "--max-steps", 1)
     shutil.rmtree(run / "model")
-    with pytest.raises(UserError, match="this run has 4; finish it with its own length first, or give another --out"):
+    with pytest.raises(UserError, match="this run has 4; finish that run with its original length first, or give"):
         call(train_mlm.main, *once, "--max-steps", 4)
 
 

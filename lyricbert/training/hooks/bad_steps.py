@@ -28,6 +28,6 @@ class BadStepHook(Hook):
             shown[trainer.world.rank, : len(examples)] = examples
         lines = [str(line - 1) for line in trainer.world.sum(shown).flatten().tolist() if line]
         raise UserError(
-            f"the loss was not finite in {self._most} steps in a row, up to step {trainer.progress.step - 1} on lines"
-            f" {', '.join(lines)} ... of the store; look at them, lower --lr or raise --max-bad-steps"
+            f"the loss was not finite in {self._most} consecutive steps. The last was step {trainer.progress.step - 1},"
+            f" with lines {', '.join(lines)} ... of the store; look at these lines, lower --lr or raise --max-bad-steps"
         )
