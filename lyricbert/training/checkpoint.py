@@ -2,12 +2,12 @@
 
     checkpoints/step-00001200/
         model.safetensors   parameters by name
-        optimizer.pt        the optimizer's and the gradient scaler's state
-        state.json          progress, and what the run was started with
+        optimizer.pt        state of the optimizer and the gradient scaler
+        state.json          progress, and the settings of the run
         manifest.json       SHA-256 of the files above, written last
 
-A checkpoint is made under a temporary name, synced to the disk and renamed: it is whole or it is not there.
-Other names beside the checkpoints are ignored: copies that a user made, and `replaced-by-step-N`.
+A checkpoint is written under a temporary name, synced to disk and then renamed. So an interrupted write leaves no
+incomplete checkpoint. Other names in the directory are ignored, such as a user's copies and `replaced-by-step-N`.
 """
 
 import json
@@ -28,22 +28,25 @@ from lyricbert.training.loop import Progress, Trainer
 
 _FILES = ("model.safetensors", "optimizer.pt", "state.json")
 _LENGTH = ("epochs", "max_steps", "max_minutes")
-_NAME = "step-([0-9]{8}|[1-9][0-9]{8,})"  # what `checkpoint_path` gives
+_NAME = "step-([0-9]{8}|[1-9][0-9]{8,})"  # the names that `checkpoint_path` gives
 _LEFTOVER = rf"\.{_NAME}\.(tmp-[0-9]+|removed)"
 
 
 def checkpoint_path(directory: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The path of the checkpoint of `step`."""
     return directory / f"step-{step:08d}"
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step of a checkpoint, from its name."""
+    """The step in a checkpoint's name."""
     return int(checkpoint.name.removeprefix("step-"))
 
 
 def save_checkpoint(directory: Path, trainer: Trainer, identity: dict[str, object]) -> Path:
-    """Write `directory/step-N`. `identity` is what a run must share to go on from it. Raises `UserError`."""
+    """Write `directory/step-N` and return its path.
+
+    `identity`: the settings that a run must share to resume from it. Raises `UserError` on a write error.
+    """
     final = checkpoint_path(directory, trainer.progress.step)
     temporary = directory / f".{final.name}.tmp-{os.getpid()}"
     try:
@@ -62,7 +65,7 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
     parameters = {name: parameter.detach().cpu() for name, parameter in trainer.task.module.named_parameters()}
     save_file(parameters, temporary / "model.safetensors")
     state = {"optimizer": trainer.train_step.optimizer.state_dict(), "scaler": trainer.train_step.scaler.state_dict()}
-    with (temporary / "optimizer.pt").open("wb") as file:  # torch's own file tells less when the disk is full
+    with (temporary / "optimizer.pt").open("wb") as file:  # on a full disk, torch's own file gives a vague error
         torch.save(state, file)
     write_json(temporary / "state.json", {"progress": vars(trainer.sync_skip_counts()), "identity": identity})
     for name in _FILES:
@@ -73,17 +76,17 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """The checkpoints of a run, newest first, whether they verify or not."""
+    """The checkpoints of a run, newest first. They may be damaged."""
     found = [path for path in directory.glob("step-*") if re.fullmatch(_NAME, path.name) and path.is_dir()]
     return sorted(found, key=step_of, reverse=True)
 
 
 def verify(checkpoint: Path, names: Sequence[str] = _FILES) -> str | None:
-    """None if every file of `names` is as it was written, else what is wrong."""
+    """Check the checksums of the files `names`. Returns None if all match, else a description of the problem."""
     try:
         text = (checkpoint / "manifest.json").read_text(encoding="utf-8")
         manifest = json.loads(text)
-        if text != as_json(manifest):  # cut where JSON does not show it
+        if text != as_json(manifest):  # for example, the final newline is missing
             return "its manifest is damaged"
         for name in names:
             if sha256_of(checkpoint / name) != manifest[name]:
@@ -96,7 +99,7 @@ def verify(checkpoint: Path, names: Sequence[str] = _FILES) -> str | None:
 
 
 def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
-    """(the newest checkpoint that verifies or None, a warning for each newer one that does not)."""
+    """(the newest valid checkpoint or None, a warning for each newer checkpoint that is damaged)."""
     warnings: list[str] = []
     for checkpoint in checkpoints(directory):
         problem = verify(checkpoint)
@@ -107,7 +110,7 @@ def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
 
 
 def saved_identity(checkpoint: Path) -> dict[str, object] | None:
-    """What the run that saved `checkpoint` was started with, or None if that file is damaged. Raises `UserError`."""
+    """The identity of the run that saved `checkpoint`, or None if `state.json` is damaged. Raises `UserError`."""
     if verify(checkpoint, ("state.json",)) is not None:
         return None
     with _unreadable_as_user_error(checkpoint / "state.json"):
@@ -115,7 +118,7 @@ def saved_identity(checkpoint: Path) -> dict[str, object] | None:
 
 
 def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, object]) -> None:
-    """Put the trainer where the checkpoint was. Raises `UserError` if it belongs to another run, or cannot be read."""
+    """Load the checkpoint into `trainer`. Raises `UserError` if it belongs to another run or cannot be read."""
     with _unreadable_as_user_error(checkpoint / "state.json"):
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
         progress, saved = Progress(**state["progress"]), dict(state["identity"])
@@ -135,7 +138,8 @@ def _require_same_run(checkpoint: Path, saved: dict[str, object], identity: dict
             f" {saved.get('sampler', 1)}, this one has {identity['sampler']}); give another --out, or resume with that"
             " version"
         )
-    # First the setting that others depend on being part of the identity, last those that depend on others.
+    # `save_model` comes first, because it decides which other settings are compared. The length comes last, because
+    # other settings decide whether it is compared.
     for name in sorted({**identity, **saved}, key=lambda name: (name != "save_model", name in _LENGTH)):
         if (name in saved) == (name in identity) and saved[name] == identity[name]:
             continue
@@ -156,7 +160,10 @@ def _how_to_train_on(checkpoint: Path) -> str:
 
 @contextmanager
 def _unreadable_as_user_error(path: Path) -> Iterator[None]:
-    """A file that has its checksum but is not what was written: one from elsewhere, or from another version."""
+    """Re-raise any error in this block as a `UserError`.
+
+    A file can match its checksum and still be unreadable, for example if another version of lyricbert wrote it.
+    """
     try:
         yield
     except Exception as error:  # the parsers fail in many ways
@@ -164,7 +171,10 @@ def _unreadable_as_user_error(path: Path) -> Iterator[None]:
 
 
 def load_parameters(path: Path, module: nn.Module) -> None:
-    """Copy the parameters of a checkpoint's `model.safetensors` into the module. Raises `UserError` if they misfit."""
+    """Copy the parameters in `path`, a checkpoint's `model.safetensors`, into `module`.
+
+    Raises `UserError` if their names or shapes differ.
+    """
     parameters = dict(module.named_parameters())
     with _unreadable_as_user_error(path):
         saved = load_file(path)
@@ -179,17 +189,17 @@ def load_parameters(path: Path, module: nn.Module) -> None:
 
 
 def prune(directory: Path, keep_last: int, best_step: int) -> None:
-    """Remove all but the newest `keep_last` checkpoints and that of `best_step`."""
+    """Remove all checkpoints except the newest `keep_last` and the one of `best_step`."""
     for checkpoint in checkpoints(directory)[keep_last:]:
         if step_of(checkpoint) != best_step:
-            # Renamed first, so that a removal cut short leaves nothing that looks like a checkpoint.
+            # Renamed first, so that an interrupted removal leaves nothing that looks like a checkpoint.
             doomed = checkpoint.with_name(f".{checkpoint.name}.removed")
             checkpoint.rename(doomed)
             shutil.rmtree(doomed)
 
 
 def leftovers(directory: Path) -> list[Path]:
-    """The checkpoints that a killed run left half-made or half-removed."""
+    """Incomplete checkpoints: a killed run was writing or removing them."""
     return [path for path in directory.glob(".step-*") if re.fullmatch(_LEFTOVER, path.name)]
 
 

@@ -1,4 +1,4 @@
-"""Settings of the loop, its hooks and a run. Imports neither torch nor transformers, so that --help is quick."""
+"""Settings of the loop, its hooks and a run. It imports neither torch nor transformers, so that --help is quick."""
 
 from dataclasses import dataclass
 from pathlib import Path

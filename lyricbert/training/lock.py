@@ -1,4 +1,4 @@
-"""One run at a time in a directory."""
+"""A lock that allows one run at a time in a directory."""
 
 import fcntl
 import os
@@ -15,8 +15,8 @@ from lyricbert.files import write_errors_as_user_error
 
 LOCK = ".lock"
 _REMEDY = "free some space or give another --out"
-# Seconds: a run that was just killed may take a moment to be gone; one on a node that died keeps its lock until the
-# file server notices, which is a minute and a half for NFS.
+# Seconds to wait for the lock. A run that was just killed may take a moment to end. A run on a node that died keeps its
+# lock until the file server notices. NFS takes a minute and a half for that.
 _PATIENCE = 3.0
 _PATIENCE_WITH_NODES = 120.0
 _PAUSE = 0.1
@@ -24,10 +24,11 @@ _PAUSE = 0.1
 
 @contextmanager
 def lock_run_directory(directory: Path, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Make `directory`, if it is not there, and be the only one in it for the block.
+    """Create `directory` if needed, and hold its lock for the duration of the block.
 
-    The lock is the system's on an open file, so it ends with the process, however that ends. Raises `UserError` if
-    another process has it, or if the directory cannot be written to. `sleep` waits some seconds between two attempts.
+    The operating system releases the lock when the process ends, even if it is killed. `sleep` is called with the
+    seconds to wait between two attempts. Raises `UserError` if another process has the lock, or if the directory is not
+    writable.
     """
     with write_errors_as_user_error(directory, _REMEDY):
         directory.mkdir(parents=True, exist_ok=True)

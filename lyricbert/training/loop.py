@@ -1,4 +1,4 @@
-"""The hand-written training loop that both trainers share: from step to step, with hooks at each step boundary."""
+"""The training loop that both trainers share. Hooks run at each step boundary."""
 
 import math
 import time
@@ -21,11 +21,12 @@ from lyricbert.training.task import HeadWarmup, Task
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step did on this rank.
+    """The figures of one step.
 
-    `loss_sum`: float32 [], over this rank's terms. `terms`: of all ranks. `examples`: int64 [E], this rank's, by id.
-    `skipped_in_row`: int64 [], how many steps up to this one were skipped. `started`: the trainer's clock before the
-    step waited for its data, for `wait_seconds`.
+    `loss_sum`: float32 [], sum over this rank's terms. `terms`: number of loss terms on all ranks. `examples`: int64
+    [E], ids of this rank's examples. `skipped_in_row`: int64 [], number of consecutive skipped steps, this one
+    included. `lines`, `real_tokens`, `padded_tokens`: of this rank. `started`: seconds on the trainer's clock when the
+    step began. `wait_seconds`: time that the step then waited for its data.
     """
 
     loss_sum: torch.Tensor
@@ -42,7 +43,7 @@ class StepResult:
 
 
 class Hook:
-    """Something that happens at step boundaries. Every rank calls every hook, in the same order."""
+    """Code that runs at step boundaries. Every rank calls its hooks in the same order."""
 
     def start(self, trainer: "Trainer") -> None:
         """Before the first step of this process."""
@@ -56,11 +57,11 @@ class Hook:
 
 @dataclass
 class Progress:
-    """How far a run is; a checkpoint holds it.
+    """How far a run is. Checkpoints contain it.
 
-    `seconds`: training time over all its processes. `frozen_seconds`: the part of it in which parameters were frozen.
-    `best_step`, `best_loss`: of the best evaluation so far. `skipped`, `skipped_in_row`: steps without an update, since
-    the loss was not finite, in all and up to now.
+    `seconds`: training time so far, including that before a resume. `frozen_seconds`: the part of `seconds` in which
+    parameters were frozen. `best_step`, `best_loss`: the evaluation with the lowest held-out loss so far. `skipped`:
+    number of steps without an update because the loss was not finite. `skipped_in_row`: consecutive ones up to now.
     """
 
     step: int = 0
@@ -73,9 +74,9 @@ class Progress:
 
 
 class Trainer:
-    """A task in training: the arithmetic of its steps, and how far the run is.
+    """Trains a task, step by step.
 
-    `clock`: seconds from some moment on. The loop and its hooks read no other clock.
+    `clock` returns seconds since a fixed moment. The loop and its hooks read no other clock.
     """
 
     def __init__(
@@ -127,15 +128,15 @@ class Trainer:
 
     @property
     def fraction_done(self) -> float:
-        """Share of the run that is over."""
+        """Share of the run that is done, from 0 to 1."""
         if self.total_steps is None:
             return min(1.0, self.progress.seconds / self.total_seconds)
         return self.progress.step / self.total_steps
 
     def train(self, hooks: Sequence[Hook]) -> None:
-        """Run to the end, or to the step boundary at which a hook sets `stop_signal`.
+        """Train to the end of the run, or until a hook sets `stop_signal`.
 
-        Raises the `UserError` that a hook has put into `error`, on all ranks.
+        If a hook has set `error` on any rank, all ranks raise a `UserError` at the end.
         """
         self._started = self.clock() - self.progress.seconds
         for hook in hooks:
@@ -161,26 +162,26 @@ class Trainer:
         self.train_step.skips.copy_(torch.tensor([progress.skipped, progress.skipped_in_row]))
 
     def sync_skip_counts(self) -> Progress:
-        """The progress, up to date with what the device counts."""
+        """Copy the skip counts from the device into `progress`, and return `progress`."""
         self.progress.skipped, self.progress.skipped_in_row = self.train_step.skips.tolist()
         return self.progress
 
     def _micro_batches(self) -> Iterator[list[MicroBatch]]:
-        """This rank's micro-batches of every step from the next one on."""
+        """Yield this rank's micro-batches of each step, starting with the next one."""
         for step in count(self.progress.step):
             epoch = self.task.sampler.epoch_of(step)
             indices = self.task.sampler.micro_batches(step, self.world.rank, self.world.size)
             yield [self._pinned(self.task.micro_batch(rows, epoch)) for rows in indices]
 
     def _pinned(self, micro_batch: MicroBatch) -> MicroBatch:
-        """The same in memory that a GPU copies from while it works."""
+        """Copy the inputs to pinned memory, from which a GPU can copy while it computes."""
         if self.world.device.type == "cpu":
             return micro_batch
         inputs = tuple(tensor if tensor is None else tensor.pin_memory() for tensor in micro_batch.inputs)
         return replace(micro_batch, inputs=inputs)
 
     def _prepare(self) -> None:
-        """Freeze or thaw the encoder, and try the largest batch."""
+        """Freeze or unfreeze the encoder, and try the largest batch."""
         for parameter in self.head_warmup.parameters:
             parameter.requires_grad_(self.progress.step >= self.head_warmup.steps)
         self.train_step.prepare(self.task.micro_batch(self.task.sampler.largest(), epoch=0))
@@ -211,7 +212,7 @@ class Trainer:
     def _advance(self) -> None:
         self.progress.step += 1
         seconds = self.clock() - self._started
-        # Where the clock decides when to end, all ranks go by the first one's.
+        # If the clock decides when the run ends, all ranks use the clock of rank 0.
         self.progress.seconds = seconds if self.config.max_minutes is None else self.world.broadcast_from_main(seconds)
 
     def _learning_rate(self) -> float:
@@ -223,12 +224,12 @@ class Trainer:
         config, steps = self.config, self.total_steps
         if config.warmup_steps is None or steps is None:
             return learning_rate_factor(self._schedule_progress(), config.warmup_fraction, config.decay)
-        rested = self.head_warmup.steps
-        step = self.progress.step - rested + 0.5
-        return learning_rate_factor_by_step(step, steps - rested, config.warmup_steps, config.decay)
+        frozen_steps = self.head_warmup.steps
+        step = self.progress.step - frozen_steps + 0.5
+        return learning_rate_factor_by_step(step, steps - frozen_steps, config.warmup_steps, config.decay)
 
     def _schedule_progress(self) -> float:
-        """How much of the time that no parameter is frozen is over, at the middle of the step to come."""
+        """Share of the run after the head warm-up that is done, at the middle of the next step."""
         if self.total_steps is None:
             limit = self.total_seconds - self.progress.frozen_seconds
             return (self.progress.seconds - self.progress.frozen_seconds) / max(limit, 1e-9)

@@ -1,4 +1,4 @@
-"""One curve per run, however often it was resumed: TensorBoard events and the same scalars as JSON lines."""
+"""Training curves, as TensorBoard events and as JSON lines. A resumed run continues its curves."""
 
 import errno
 import json
@@ -12,9 +12,10 @@ from lyricbert.files import write_errors_as_user_error
 
 
 class MetricsWriter:
-    """Writes `run/tensorboard` and `run/metrics.jsonl`, going on after step `resumed_step` (-1: from the start).
+    """Writes `run/tensorboard` and `run/metrics.jsonl`.
 
-    What an earlier process of the run wrote for later steps is taken back: its lines are removed, its events purged.
+    `resumed_step`: the step that the run resumes from; -1 for a new run. Records of later steps, which an earlier
+    process of the run wrote, are removed.
     """
 
     def __init__(self, run: Path, resumed_step: int):
@@ -25,9 +26,9 @@ class MetricsWriter:
         self._board: SummaryWriter | None = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_step + 1)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """One line of `values` with their `step`, and a point on each one's curve.
+        """Write one JSON line with `values` and their `step`, and add each value to its TensorBoard curve.
 
-        Raises `UserError` if they cannot be written; no half a line is left then, and the next ones are tried again.
+        Raises `UserError` on a write error. Then no partial line is left, and later calls try again.
         """
         advice = f"the curves end before step {step}; free some space and run the same command to resume"
         with write_errors_as_user_error(self._run, advice):
@@ -49,17 +50,17 @@ class MetricsWriter:
         board.flush()
 
     def _open_board(self) -> SummaryWriter:
-        """TensorBoard's writer, a new one after an error."""
+        """The TensorBoard writer; a new one after an error."""
         if self._board is None:
             self._board = SummaryWriter(str(self._run / "tensorboard"))
         return self._board
 
     def text(self, step: int, name: str, markdown: str) -> None:
-        """A text for TensorBoard's text tab."""
+        """Add a text to TensorBoard's text tab."""
         self._open_board().add_text(name, markdown, step)
 
     def hyperparameters(self, values: dict[str, object], metrics: list[str]) -> None:
-        """The run's settings for TensorBoard's hparams tab, in the run's own directory."""
+        """Write the run's settings for TensorBoard's hparams tab."""
         plain = {
             name: value if isinstance(value, (int, float, str, bool)) else str(value) for name, value in values.items()
         }
@@ -74,7 +75,7 @@ class MetricsWriter:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The records of a `metrics.jsonl`, up to a line that is none: a last one may have been cut short by a kill."""
+    """The records of a `metrics.jsonl`, up to the first invalid line. A kill can leave a partial last line."""
     records = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:

@@ -1,4 +1,4 @@
-"""RUN/model: it exists if and only if the run is finished."""
+"""Writes RUN/model, which exists if and only if the run is finished."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from lyricbert.training.loop import Trainer
 
 
 def set_model_aside(model: Path) -> None:
-    """Rename a model that is not the result of this run, and say so."""
+    """Rename a model that an earlier or shorter run wrote, and print its new name."""
     if model.exists():
         aside = unused_name(model.with_name(f"{model.name}.before"))
         model.rename(aside)
@@ -19,7 +19,7 @@ def set_model_aside(model: Path) -> None:
 
 
 def save_model(trainer: Trainer, config: RunConfig) -> str:
-    """Write RUN/model as `config.save_model` says. Returns which model it is, for the run's last line."""
+    """Write RUN/model: the last or the best model, see `config.save_model`. Returns which one, for a message."""
     which = "the model"
     if config.save_model == "best":
         which = _load_best(trainer, config)
@@ -29,13 +29,13 @@ def save_model(trainer: Trainer, config: RunConfig) -> str:
 
 
 def _load_best(trainer: Trainer, config: RunConfig) -> str:
-    """Load the weights of the best evaluation into the task's module. Returns which model it now is.
+    """Load the weights of the best evaluation into the task's module. Returns which model it now is, for a message.
 
-    Raises `UserError` if they are not available. With --keep-going this is a warning, and the module stays as it is.
+    Raises `UserError` if they are not available. With --keep-going, prints a warning and keeps the last weights.
     """
     progress, metric = trainer.progress, trainer.task.best_metric
     problem = None
-    if progress.best_step != progress.step:  # else the module has these weights
+    if progress.best_step != progress.step:  # otherwise the module already has these weights
         problem = _load_step(trainer, config.out / "checkpoints", progress.best_step)
     if problem is None:
         return f"the model of step {progress.best_step}, which has the best {metric} ({progress.best_loss:.4f}),"
@@ -46,7 +46,7 @@ def _load_best(trainer: Trainer, config: RunConfig) -> str:
 
 
 def _load_step(trainer: Trainer, directory: Path, step: int) -> str | None:
-    """Load the weights of a step's checkpoint. Returns None, or what is wrong with it."""
+    """Load the weights of the checkpoint of `step`. Returns None, or a description of the problem."""
     if step < 0:
         return f"no evaluation gave a finite {trainer.task.best_metric}"
     checkpoint = checkpoint_path(directory, step)

@@ -1,4 +1,4 @@
-"""Which checkpoint a run resumes from, and what both must share."""
+"""Selects the checkpoint that a run resumes from, and the settings that must not change."""
 
 import dataclasses
 import os
@@ -26,17 +26,17 @@ from lyricbert.training.loop import Trainer
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
-# Settings that change what is watched and kept, but not the weights.
+# Settings that do not change the weights.
 _WITHOUT_EFFECT = {"data", "out", "eval_examples", *(field.name for field in dataclasses.fields(HookConfig))}
-# Settings that decide which evaluation is the best, and so which model --save-model best saves.
+# Settings that decide which evaluation is the best, and therefore which model --save-model best saves.
 _DECIDE_THE_BEST = {"save_model", "eval_every", "eval_examples"}
 
 
 def resolve_config(config: ConfigT, world: World) -> ConfigT:
-    """Fill in the number of micro-batches in a step, where the command leaves it open.
+    """Set `global_micro_batches` if the command does not.
 
-    A run that resumes keeps its number, whatever the number of processes, and so trains the same steps. Raises
-    `UserError` if the number of processes does not divide it.
+    A resumed run keeps its value for any number of processes, so that it trains the same steps. Raises `UserError` if
+    the number of processes does not divide the value.
     """
     recorded = None
     if config.global_micro_batches is None:
@@ -53,7 +53,7 @@ def resolve_config(config: ConfigT, world: World) -> ConfigT:
 
 
 def _recorded_micro_batches(config: RunConfig) -> int | None:
-    """The micro-batches in a step of the run to resume, from its newest checkpoint that tells; None for a new run."""
+    """`global_micro_batches` in the newest readable checkpoint of the run to resume. None for a new run."""
     if config.resume == "none":
         return None
     candidates = checkpoints(config.out / "checkpoints") if config.resume == "auto" else [Path(config.resume)]
@@ -66,7 +66,10 @@ def _recorded_micro_batches(config: RunConfig) -> int | None:
 
 
 def run_identity(config: RunConfig, store: TokenStore, precision: str) -> dict[str, object]:
-    """What a checkpoint and the run that goes on from it must share. The number of processes is not part of it."""
+    """The settings that a checkpoint and a run that resumes from it must share.
+
+    The number of processes is not one of them.
+    """
     left_out = set(_WITHOUT_EFFECT)
     if config.save_model == "best":
         left_out -= _DECIDE_THE_BEST
@@ -103,16 +106,16 @@ def resume(trainer: Trainer, config: RunConfig, identity: dict[str, object]) -> 
 
 
 def is_newest(directory: Path, checkpoint: Path | None) -> bool:
-    """Whether `checkpoint` is the newest one in `directory`."""
+    """True if `checkpoint` is the newest one in `directory`."""
     newest = checkpoints(directory)[:1]
     return checkpoint is not None and newest != [] and newest[0].samefile(checkpoint)
 
 
 def move_replaced_checkpoints(directory: Path, checkpoint: Path, step: int) -> None:
-    """Move the checkpoints that this run replaces out of the way, and say so.
+    """Move the checkpoints that this run replaces to `replaced-by-step-N`, and print a message.
 
-    Otherwise the next --resume auto would take one of them, and pruning would count them among the newest.
-    `step`: that of `checkpoint`, which may be in another run's directory.
+    Otherwise the next --resume auto would use one of them, and pruning would count them among the newest.
+    `checkpoint`: the one to resume from, which may be in another run's directory. `step`: its step.
     """
     replaced = [path for path in checkpoints(directory) if step_of(path) >= step and not path.samefile(checkpoint)]
     if not replaced:
@@ -126,7 +129,7 @@ def move_replaced_checkpoints(directory: Path, checkpoint: Path, step: int) -> N
 
 
 def _newest_on_main(directory: Path, world: World) -> Path | None:
-    """The newest whole checkpoint as the first rank sees it, so that all ranks take the same."""
+    """The newest valid checkpoint on rank 0. All ranks get the same one. Raises `UserError` if all are damaged."""
     checkpoint, damaged = None, False
     if world.is_main:
         checkpoint, warnings = newest_verified(directory)

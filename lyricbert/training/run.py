@@ -1,4 +1,7 @@
-"""A training run in a directory: RUN/config.json, RUN/checkpoints, RUN/tensorboard, RUN/metrics.jsonl, RUN/model."""
+"""Runs training in a directory RUN.
+
+It writes RUN/config.json, RUN/checkpoints, RUN/tensorboard, RUN/metrics.jsonl and, at the end, RUN/model.
+"""
 
 import os
 import shutil
@@ -32,7 +35,7 @@ from lyricbert.training.task import HeadWarmup, Task
 
 
 def check_run_directory(config: RunConfig) -> None:
-    """Raise `UserError` if RUN holds something else than a run, or a run that may not be gone on with."""
+    """Raise `UserError` if RUN is not a run's directory, or if `config.resume` does not fit the run in it."""
     out = config.out
     if out.exists() and (not out.is_dir() or (_is_filled(out) and not (out / "config.json").is_file())):
         raise UserError(f"{out}: exists and is not a run's directory; give another --out")
@@ -43,7 +46,7 @@ def check_run_directory(config: RunConfig) -> None:
 
 
 def _is_filled(directory: Path) -> bool:
-    """Whether it holds more than what a run that ended before its first line leaves."""
+    """True if the directory contains anything besides the lock file."""
     return any(path.name != LOCK for path in directory.iterdir())
 
 
@@ -55,9 +58,9 @@ def train_run(
     head_warmup: HeadWarmup | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
-    """Train `task` as `config` says, going on where RUN's newest checkpoint stands, and write RUN/model at the end.
+    """Train `task` and write RUN/model at the end. Resumes as `config.resume` says.
 
-    `clock`: the seconds by which the run is measured.
+    `clock` returns seconds; the run is timed with it. Raises `UserError`.
     """
     trainer = Trainer(task, config, world, head_warmup, clock)
     with ExitStack() as stack:
@@ -70,12 +73,12 @@ def train_run(
 def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
     world = trainer.world
     identity = run_identity(config, store, trainer.train_step.precision)
-    with world.raise_on_all_ranks():  # every rank has checked the checkpoint before the first one writes
+    with world.raise_on_all_ranks():  # all ranks check the checkpoint before rank 0 writes
         checkpoint = resume(trainer, config, identity)
     with world.raise_on_all_ranks():
         writer = _prepare_run_directory(trainer, config, identity, checkpoint) if world.is_main else None
     hooks = [
-        StopHook(trainer.clock),  # first, so that a signal during the first evaluation counts
+        StopHook(trainer.clock),  # first, so that it also catches a signal during the first evaluation
         LogHook(writer, config),
         EvalHook(writer, config),
         BadStepHook(config.max_bad_steps),
@@ -93,7 +96,7 @@ def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
 
 @contextmanager
 def _report_missing_ranks_on_timeout(world: World) -> Iterator[None]:
-    """Where a process gives up waiting for the others, says for which."""
+    """If this process times out waiting for other ranks, print which ones did not respond."""
     try:
         yield
     except RuntimeError as error:
@@ -113,7 +116,7 @@ def _finish(trainer: Trainer, config: RunConfig) -> None:
         )
         return
     model = config.out / "model"
-    if model.exists():  # kept when this process started, so there was nothing to do
+    if model.exists():  # `_prepare_run_directory` keeps it only if the run was already finished
         print(f"already finished at step {step}; kept {model}", file=sys.stderr)
     else:
         print(f"finished at step {step}; {save_model(trainer, config)} is in {model}", file=sys.stderr)
@@ -122,12 +125,12 @@ def _finish(trainer: Trainer, config: RunConfig) -> None:
 def _prepare_run_directory(
     trainer: Trainer, config: RunConfig, identity: dict[str, object], checkpoint: Path | None
 ) -> MetricsWriter:
-    """Make RUN what it is before the first step of this process, which resumes from `checkpoint`."""
+    """Prepare RUN for the first step of this process, which resumes from `checkpoint` or starts from step 0."""
     world, directory = trainer.world, config.out / "checkpoints"
     resumed_step = -1 if checkpoint is None else trainer.progress.step
     facts = {"world_size": world.size, "device": world.device.type, "torch": torch.__version__}
     with write_errors_as_user_error(config.out, "free some space or give another --out"):
-        # The first file of all: it says that the directory is a run's.
+        # The first file that is written. It marks the directory as a run's directory.
         write_json(config.out / "config.json", {**to_json(config), "precision": trainer.train_step.precision, **facts})
         directory.mkdir(exist_ok=True)
         for leftover in [*leftovers(directory), *config.out.glob(".model.tmp-*")]:
@@ -136,7 +139,7 @@ def _prepare_run_directory(
             set_model_aside(config.out / "model")
         if checkpoint is not None:
             move_replaced_checkpoints(directory, checkpoint, resumed_step)
-            if not is_newest(directory, checkpoint):  # it is another run's: from now on --resume auto finds it here
+            if not is_newest(directory, checkpoint):  # copy another run's checkpoint, so that --resume auto finds it
                 save_checkpoint(directory, trainer, identity)
         writer = MetricsWriter(config.out, resumed_step)
         if resumed_step < 0:

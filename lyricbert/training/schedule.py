@@ -1,12 +1,12 @@
-"""Learning rate as a pure function of how far the run is."""
+"""The learning rate as a function of the progress of the run."""
 
 import math
 
 
 def learning_rate_factor(progress: float, warmup: float, decay: str) -> float:
-    """The learning rate as a share of its peak: a linear rise, then a linear or half-cosine fall to 0, or the peak.
+    """The learning rate divided by its peak: a linear warm-up, then the `decay` "linear", "cosine" or "constant".
 
-    `progress`: share of the run that is over, 0 to 1. `warmup`: share of the run in which the rate rises.
+    `progress`: share of the run that is done, 0 to 1. `warmup`: share of the run in which the rate rises.
     """
     if progress < warmup:
         return progress / warmup
@@ -17,9 +17,9 @@ def learning_rate_factor(progress: float, warmup: float, decay: str) -> float:
 
 
 def learning_rate_factor_by_step(step: float, steps: int, warmup_steps: int, decay: str) -> float:
-    """The same with a warm-up of `warmup_steps` in a run of `steps`. `step`: steps done.
+    """Like `learning_rate_factor`, at `step` of `steps`, with a warm-up of `warmup_steps` steps.
 
-    With the decay "constant" it does not depend on `steps`, to the last bit.
+    With the decay "constant", the result does not depend on `steps`, bit for bit.
     """
     if step < warmup_steps:
         return step / warmup_steps

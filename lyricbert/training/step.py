@@ -1,7 +1,7 @@
-"""The arithmetic of a global step: forward and backward passes, all-reduce, clipping and AdamW.
+"""The computation of a global step: forward and backward passes, all-reduce, clipping and AdamW.
 
-The loss of a step is the sum over the terms of all its micro-batches on all ranks, divided by their number, so that
-4 ranks x 1 micro-batch, 2 x 2 and 1 x 4 train the same steps (as torchtitan's `train_step` does for valid tokens).
+The loss of a step is the mean over the terms of all its micro-batches on all ranks. So 4 ranks x 1 micro-batch, 2 x 2
+and 1 x 4 train the same steps. torchtitan's `train_step` does the same for valid tokens.
 """
 
 from contextlib import nullcontext
@@ -23,7 +23,8 @@ from lyricbert.training.config import LoopConfig
 class TrainStep:
     """A module in training, with its optimizer and gradient scaler.
 
-    `skips`: int64 [2], steps without an update because the loss was not finite: in all, and in a row up to now.
+    `skips`: int64 [2] on the device. It counts the steps without an update because the loss was not finite: all of
+    them, and the consecutive ones up to now.
     """
 
     def __init__(self, module: nn.Module, config: LoopConfig, world: World):
@@ -35,10 +36,10 @@ class TrainStep:
         self._replica: nn.Module = module
 
     def prepare(self, largest: MicroBatch) -> None:
-        """Wrap the module in DDP, and try the largest batch, so that running out of memory happens at once.
+        """Wrap the module in DDP and try the largest batch. Raises `UserError` if the GPU's memory is too small.
 
-        The trial also makes DDP settle its gradient buckets, which it orders anew after its first backward pass; a
-        resumed run would otherwise add up its first gradients in another order than the run that was left alone.
+        The trial is also needed for bit-identical resuming. DDP reorders its gradient buckets after its first backward
+        pass. Without the trial, a resumed run would sum its first gradients in another order than an uninterrupted run.
         """
         self._replica = self.module
         if self.world.size > 1:
@@ -59,7 +60,7 @@ class TrainStep:
         self.optimizer.zero_grad(set_to_none=True)
 
     def set_learning_rate(self, lr: float) -> None:
-        """The learning rate of the next update."""
+        """Set the learning rate of the next update."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
@@ -72,26 +73,26 @@ class TrainStep:
         terms = int(world.sum(torch.tensor(sum(batch.terms for batch in micro_batches))))
         loss_sum = torch.zeros((), device=world.device)
         for number, batch in enumerate(micro_batches):
-            # Dropout depends on the micro-batch's place in the step, not on the rank that it runs on.
+            # Dropout depends on the index of the micro-batch in the step, not on the rank.
             torch.manual_seed(derive_key("dropout", self.config.seed, step, number * world.size + world.rank))
             replica, is_last = self._replica, number == len(micro_batches) - 1
             with nullcontext() if is_last or not isinstance(replica, DistributedDataParallel) else replica.no_sync():
                 with autocast(world.device, self.precision):
                     loss = replica(*to_device(batch.inputs, world.device))
-                # DDP averages over the ranks; the loss is a mean over the terms of all of them.
+                # DDP averages over the ranks, but the loss is a mean over the terms of all ranks.
                 self.scaler.scale(loss * world.size / terms).backward()
             loss_sum += loss.detach()
         return loss_sum, terms
 
     def update(self, loss_sum: torch.Tensor) -> torch.Tensor:
-        """Clip the gradients and step the optimizer, or skip the step where they are not finite, on all ranks at once.
+        """Clip the gradients and step the optimizer. All ranks skip the update if the loss is not finite on any rank.
 
-        Returns the norm before clipping: float32 [].
+        `loss_sum`: float32 [], of this rank. Returns the gradient norm before clipping: float32 [].
         """
         gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
         grad_norm = nn.utils.get_total_norm(gradients) / self.scaler.get_scale()
-        # Fused AdamW divides the gradients by `grad_scale` as it reads them, which saves a pass over all of them. It
-        # skips the update where `found_inf` is 1, without waiting for the GPU. AdamW declares neither attribute.
+        # Fused AdamW divides the gradients by `grad_scale` as it reads them, which saves a pass over them.
+        # If `found_inf` is 1, it skips the update without waiting for the GPU. AdamW declares neither attribute.
         self.optimizer.grad_scale = (grad_norm / self.config.clip).clamp(min=1.0)  # type: ignore[attr-defined]
         bad = self._is_bad(loss_sum, grad_norm)
         self.skips[0] += bad
@@ -104,20 +105,20 @@ class TrainStep:
         return grad_norm
 
     def _is_bad(self, loss_sum: torch.Tensor, grad_norm: torch.Tensor) -> torch.Tensor:
-        """bool []: whether the loss was not finite on any rank. The same everywhere, as the gradients are."""
+        """bool []: True if the loss was not finite on any rank. All ranks get the same result."""
         if not self.scaler.is_enabled():
             return ~grad_norm.isfinite()
-        # In fp16 gradients overflow now and then, which the scaler sees to.
+        # In fp16, gradients can overflow although the loss is finite. The scaler handles that.
         return ~self.world.sum(loss_sum).isfinite()
 
 
 def _compress(group: None, bucket: GradBucket) -> torch.futures.Future[torch.Tensor]:
-    """All-reduce in bf16. DDP takes torch's hook of that name on NCCL only, though gloo adds bf16 too."""
+    """All-reduce in bf16. DDP accepts torch's own hook only on NCCL, although gloo supports bf16 too."""
     return bf16_compress_hook(group, bucket)  # type: ignore[arg-type]  # None is the default group
 
 
 def _make_optimizer(module: nn.Module, config: LoopConfig) -> torch.optim.AdamW:
-    """Fused AdamW. Vectors (biases, LayerNorm) do not decay, matrices do."""
+    """Fused AdamW with weight decay on matrices, but not on vectors (biases, LayerNorm)."""
     parameters = list(module.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},

@@ -1,4 +1,4 @@
-"""What the loop trains."""
+"""The interface of a training task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from lyricbert.batches.sampler import Sampler
 
 
 class Task(Protocol):
-    """What the loop trains: it makes batches, turns them into arguments of its module, evaluates and saves itself.
+    """A task that the loop trains. It makes micro-batches, evaluates and saves the model.
 
-    `module(*inputs)` is a summed loss, float32 [].
+    `module(*micro_batch.inputs)` returns the summed loss of a micro-batch, float32 []. `best_metric`: name of the
+    held-out loss in `evaluate()`; the best evaluation is the one with the lowest value.
     """
 
     best_metric: str
@@ -27,13 +28,13 @@ class Task(Protocol):
     def sampler(self) -> Sampler: ...
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
-        """The batch, on the CPU, of the sampler's examples `indices`: int64 [rows, examples of a row]."""
+        """The micro-batch, on the CPU, of the examples `indices`: int64 [rows, examples per row], from the sampler."""
 
     def evaluate(self) -> dict[str, float]:
-        """Figures on the held-out examples, by name. Called on every rank at once."""
+        """Metrics on the held-out examples, by name. All ranks call it together."""
 
     def prediction_table(self) -> str | None:
-        """A Markdown table of predictions on fixed examples, if the task has one. Called on the first rank."""
+        """A Markdown table of predictions on fixed examples, or None if the task has none. Only rank 0 calls it."""
 
     def save(self, directory: Path) -> None:
         """Write the trained model as a Hugging Face directory."""
@@ -41,7 +42,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class HeadWarmup:
-    """Parameters that rest during the first `steps` steps, in which the others train at the constant rate `lr`."""
+    """Freezes `parameters` for the first `steps` steps. The others train with the constant learning rate `lr`."""
 
     parameters: Sequence[nn.Parameter] = ()
     steps: int = 0

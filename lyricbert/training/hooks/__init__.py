@@ -1,1 +1,1 @@
-"""What happens at a step boundary: log, stop, evaluate, checkpoint. A file a hook."""
+"""Hooks that run at step boundaries: log, stop, evaluate, checkpoint. Each has its own file."""

@@ -1,4 +1,4 @@
-"""The end of a run whose loss is not finite, step after step."""
+"""Ends a run whose loss is not finite in consecutive steps."""
 
 import torch
 
@@ -9,9 +9,9 @@ _SHOWN_EXAMPLES = 8
 
 
 class BadStepHook(Hook):
-    """Ends the run when steps were skipped `most` times in a row, naming the examples of the last.
+    """Raises `UserError` after `most` consecutive skipped steps. The message names examples of the last one.
 
-    It looks at the step before the last one, which the GPU is done with, so as not to wait for it.
+    It checks the step before the current one. The GPU has finished that step, so the check does not wait.
     """
 
     def __init__(self, most: int):

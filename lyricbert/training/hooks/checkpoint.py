@@ -1,4 +1,4 @@
-"""When a checkpoint is written."""
+"""Decides when a checkpoint is written."""
 
 from pathlib import Path
 
@@ -9,7 +9,10 @@ from lyricbert.training.loop import Hook, StepResult, Trainer
 
 
 class CheckpointHook(Hook):
-    """A checkpoint every so many steps or minutes, at each best evaluation, at the end, and where a signal stops."""
+    """Writes a checkpoint at fixed intervals, at each new best evaluation, at a stop signal and at the end.
+
+    The interval is `config.checkpoint_every` steps or `config.checkpoint_minutes` minutes.
+    """
 
     def __init__(self, directory: Path, config: HookConfig, identity: dict[str, object]):
         self._directory = directory
@@ -21,7 +24,7 @@ class CheckpointHook(Hook):
         self._saved_at = trainer.clock()
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
-        # The replicas are the same, so the first rank saves, and nobody has to wait for it.
+        # All replicas are the same, so only rank 0 saves. The other ranks do not wait for it.
         if trainer.world.is_main and self._is_due(trainer):
             with stop_or_warn_on_write_error(trainer, self._config.keep_going):
                 save_checkpoint(self._directory, trainer, self._identity)

@@ -11,7 +11,7 @@ from lyricbert.training.metrics import MetricsWriter
 
 
 class EvalHook(Hook):
-    """Held-out figures before training, every `every` steps (0: never in between) and at the end."""
+    """Evaluates before the first step, every `config.eval_every` steps (if it is not 0) and at the end."""
 
     def __init__(self, writer: MetricsWriter | None, config: HookConfig):
         self._writer = writer

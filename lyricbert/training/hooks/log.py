@@ -1,4 +1,4 @@
-"""Training curves and the progress bar."""
+"""Writes the training curves and shows the progress bar."""
 
 import math
 import resource
@@ -14,7 +14,7 @@ from lyricbert.training.metrics import MetricsWriter
 
 
 class LogHook(Hook):
-    """Training curves and the progress bar."""
+    """Writes a point of each training curve every `config.log_every` steps, and shows the progress bar."""
 
     def __init__(self, writer: MetricsWriter | None, config: HookConfig):
         self._writer = writer
@@ -37,7 +37,7 @@ class LogHook(Hook):
         loss = None
         if trainer.progress.step % self._every == 0:
             loss = (trainer.world.sum(result.loss_sum) / result.terms).item()  # waits for the GPU
-        # Evaluations and checkpoints are not part of it.
+        # The time of evaluations and checkpoints does not count.
         self._seconds += trainer.clock() - result.started
         if loss is not None:
             self._log(trainer, result, loss)
@@ -74,7 +74,7 @@ class LogHook(Hook):
 
 
 def _bar_scale(trainer: Trainer) -> tuple[int, str]:
-    """(length, unit) of the progress bar: steps, or the seconds of a run that is measured in minutes."""
+    """(length, unit) of the progress bar: in steps, or in seconds with `--max-minutes`."""
     if trainer.total_steps is None:
         return round(trainer.total_seconds), "s"
     return trainer.total_steps, "step"
@@ -87,7 +87,7 @@ def _bar_position(trainer: Trainer) -> int:
 
 
 def _peak_memory(device: torch.device) -> float:
-    """GiB: of GPU memory allocated, or of the process where there is no GPU (Linux counts it in KiB)."""
+    """Peak GiB of allocated GPU memory; without a GPU, of the process (Linux counts it in KiB)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,4 +1,4 @@
-"""A trace of a few steps."""
+"""Writes a profiler trace of a few steps."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from lyricbert.training.loop import Hook, StepResult, Trainer
 
 
 class ProfileHook(Hook):
-    """Writes what a few steps after the first three spent their time on, as a `torch.profiler` trace."""
+    """Writes a `torch.profiler` trace of the `PROFILED_STEPS` steps after the first three."""
 
     def __init__(self, directory: Path):
         self._profiler = profile(

@@ -1,4 +1,4 @@
-"""The end of a run at a signal."""
+"""Stops a run after a signal."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ from lyricbert.training.loop import Hook, StepResult, Trainer
 
 
 class StopHook(Hook):
-    """Ends the run at a step boundary that all ranks agree on, after a signal to any of them or an error on one.
+    """Stops all ranks after the same step if any rank has received a signal or has an error.
 
-    The signal handler only sets a flag. A second SIGINT ends the process at once; torchrun passes a terminal's SIGINT
-    on to its processes, so one that follows within a second counts as the same.
+    The signal handler only sets a flag. A second SIGINT ends the process at once. Ctrl-C in a terminal sends SIGINT to
+    the processes twice: directly and through torchrun. So SIGINTs within a second count as one.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)

@@ -1,4 +1,4 @@
-"""What a hook does with a file that it cannot write."""
+"""Handles write errors in hooks."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from lyricbert.training.loop import Trainer
 
 @contextmanager
 def stop_or_warn_on_write_error(trainer: Trainer, keep_going: bool) -> Iterator[None]:
-    """What cannot be written in this block ends the run at the next step boundary, or is only warned of."""
+    """Turn a write error in this block into a stop at the next step, or into a warning with `keep_going`."""
     try:
         yield
     except UserError as error:
