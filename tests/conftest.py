@@ -46,6 +46,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left with one of them at the end."""
+    longest = ("test_slurm", "test_quickstart", "test_fast_paths", "test_kills")
+    items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
+
+
 def make_songs(count: int, seed: int) -> list[dict[str, str]]:
     """Made-up songs of three to five sections, each fond of a few words; some share a line, some repeat a chorus."""
     source = random.Random(seed)

@@ -18,10 +18,10 @@ from lyricbert.errors import UserError
 from lyricbert.training.checkpoint import step_of
 from lyricbert.training.metrics import read_metrics
 
-STEPS = 300
+STEPS = 150
 SETTINGS = (
     *("--tokens-per-batch", 128, "--lr", 1e-3, "--precision", "fp32", "--seed", 3, "--log-every", 1),
-    *("--eval-every", 80, "--checkpoint-every", 100, "--keep-last", 9),
+    *("--eval-every", 40, "--checkpoint-every", 50, "--keep-last", 9),
 )
 
 
@@ -64,7 +64,7 @@ def assert_same_run(run: Path, other: Path) -> None:
 
 def assert_each_step_once(run: Path) -> None:
     """On the curves of both TensorBoard and metrics.jsonl."""
-    expected = {"train/loss": list(range(1, STEPS + 1)), "eval/loss": [0, 80, 160, 240, STEPS]}
+    expected = {"train/loss": list(range(1, STEPS + 1)), "eval/loss": [0, 40, 80, 120, STEPS]}
     board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     records = read_metrics(run / "metrics.jsonl")
     for name, steps in expected.items():
@@ -156,18 +156,18 @@ def test_three_processes_start_and_two_go_on_with_as_many_micro_batches(tmp_path
 
 def test_training_lowers_the_held_out_loss(undisturbed):
     losses = curve(undisturbed, "eval/loss")
-    assert list(losses) == [0, 80, 160, 240, STEPS]
+    assert list(losses) == [0, 40, 80, 120, STEPS]
     assert losses[STEPS] < losses[0] - 0.3
 
 
 def test_going_on_from_the_middle_of_an_epoch_is_the_same_run(undisturbed, tmp_path, store_dir, model_dir):
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
-    rewind(run, 100)
+    rewind(run, 50)
     errors = finish(torchrun(2, "train_mlm.py", *mlm_arguments(store_dir, model_dir, run, "--max-steps", STEPS)))
-    assert "step-00000100" in errors
+    assert "step-00000050" in errors
     assert_same_run(run, undisturbed)
-    assert_each_step_once(run)  # what was written after step 100 the first time is taken back
+    assert_each_step_once(run)  # what was written after step 50 the first time is taken back
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(undisturbed, tmp_path, store_dir, model_dir):
