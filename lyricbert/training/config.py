@@ -83,7 +83,7 @@ class LoopConfig:
     )
     global_micro_batches: int | None = option(
         "number of micro-batches in a step, over all processes; must be a multiple of the number of processes"
-        " (default: the smallest multiple that is at least 4)",
+        " (default: the smallest multiple of it that is at least 4)",
         None,
         check="positive",
         advice="Raise it for larger steps without more memory. With the same value, any number of processes that"
@@ -169,7 +169,7 @@ class HookConfig:
         choices=SAVED_MODELS,
         omit_default=True,
         advice="Use `best` with `--eval-every` if the held-out loss rises before the end. A resumed run must then keep"
-        " `--eval-every` and `--eval-examples`.",
+        " `--eval-every` (with `train_mlm.py` also `--eval-examples`).",
     )
     profile: bool = option(
         f"write a torch.profiler trace of {PROFILED_STEPS} early steps to the TensorBoard directory",
