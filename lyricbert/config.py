@@ -173,7 +173,7 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], hin
         options["required"] = True
     else:
         options["default"] = field.default
-    value = {int: "N", float: "X", Path: "PATH", str: "NAME"}[kind]
+    value = {int: "N", float: "X", Path: "PATH", str: field.name.upper()}[kind]
     if metadata["choices"]:
         options["choices"], value = metadata["choices"], f"{{{','.join(metadata['choices'])}}}"
     group.add_argument(name, type=reader, metavar=value, **options)

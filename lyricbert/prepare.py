@@ -10,8 +10,8 @@ A SOURCE is a file of one of these kinds, or a folder that contains them:
 
 The command cleans the lyrics, removes duplicate songs, splits the songs into
 training and validation, and tokenizes them. A line that occurs several times is
-one example. A validation line that also occurs in a training song is removed.
-It prints what it removed and why.
+kept once, as one example. A validation line that also occurs in a training song
+is removed. The command prints what it removed and why.
 """
 
 from dataclasses import dataclass

@@ -97,6 +97,6 @@ def test_every_flag_has_advice_and_its_help_names_every_choice(field):
 def test_required_flags_come_first_in_usage_and_groups(capsys):
     text = help_of(compare, capsys)
     assert text.startswith("usage: ")
-    assert "--data PATH --base NAME --adapted NAME --out PATH [options]" in text.splitlines()[0]
+    assert "--data PATH --base BASE --adapted ADAPTED --out PATH [options]" in text.splitlines()[0]
     flags = list(flags_of(text))
     assert flags[:4] == ["--data", "--base", "--adapted", "--out"]

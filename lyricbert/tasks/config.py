@@ -80,7 +80,7 @@ class TripletConfig(LoopConfig):
         "triplet",
         choices=LOSSES,
         advice="Try `batch-hard` if `eval/active_triplets` is low, that is, if few triplets still have a loss above 0."
-        " `soft-margin` trains without `--margin`. The held-out loss is always the hinge and still uses it.",
+        " `soft-margin` ignores `--margin` in training. The held-out loss is always the hinge loss, with `--margin`.",
     )
     margin: float = option(
         "margin of the hinge loss, in units of --distance; the loss is 0 if the negative is farther away than the"

@@ -83,7 +83,7 @@ class LoopConfig:
     )
     global_micro_batches: int | None = option(
         "number of micro-batches in a step, over all processes; must be a multiple of the number of processes"
-        " (default: the smallest multiple of it that is at least 4)",
+        " (default: the smallest such multiple from 4 on)",
         None,
         check="positive",
         advice="Raise it for larger steps without more memory. With the same value, any number of processes that"
@@ -154,8 +154,8 @@ class HookConfig:
     keep_going: bool = option(
         "print a warning and continue if a checkpoint or a curve cannot be written; without this flag, the run ends",
         False,
-        advice="Use it if the end of the run matters more than its checkpoints, for example on a disk that may fill up."
-        " Earlier checkpoints stay valid either way.",
+        advice="Use it if finishing the run matters more than having its checkpoints, for example on a disk that may fill"
+        " up. Earlier checkpoints stay valid either way.",
     )
     keep_last: int = option(
         "number of newest checkpoints to keep; the best one is kept in addition",
