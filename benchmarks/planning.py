@@ -68,7 +68,9 @@ def make_store(folder: Path, lines: int) -> None:
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
         described[name] = {"shape": list(array.shape), "dtype": str(array.dtype)}
-    (folder / "meta.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "arrays": described}))
+    tokenizer = {"name": "made-up", "fingerprint": ""}
+    meta = {"format_version": FORMAT_VERSION, "tokenizer": tokenizer, "arrays": described}
+    (folder / "meta.json").write_text(json.dumps(meta))
 
 
 def measure(folder: Path, layout: str) -> dict[str, object]:

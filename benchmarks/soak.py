@@ -2,12 +2,14 @@
 
     python benchmarks/soak.py --data DATA --steps 20000
 
-Starts two processes under torchrun, with a tiny BERT made on the spot, evaluations and checkpoints included. Each notes
-its resident memory, its open files and its step time as it goes; what is printed is how much the last tenth differs
-from the second.
+Starts two processes under torchrun, with a tiny BERT made on the spot, evaluations and checkpoints included. Each
+notes its resident memory, its open files and its step time every 20 steps. Prints the median memory of every tenth of
+the run, and how open files and step time of the last tenth differ from the second. Exits with 1 if a tenth from the
+third on has more than 1.02 times the median memory of the second.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -30,6 +32,7 @@ from lyricbert.training import run as run_module
 from lyricbert.training.loop import Hook, StepResult, Trainer
 
 EVERY = 20  # steps between two notes
+MOST_GROWTH = 1.02
 
 
 def main() -> None:
@@ -37,6 +40,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a token store")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--precision", default="bf16", help="the one in which a CPU compiles a program for every shape")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -44,10 +48,15 @@ def main() -> None:
         make_model(arguments.data, f"{folder}/model")
         flags = ["--data", str(arguments.data), "--model", f"{folder}/model", "--out", f"{folder}/run"]
         flags += ["--max-steps", str(arguments.steps), "--tokens-per-batch", "128", "--eval-every", "1000"]
+        flags += ["--precision", arguments.precision]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOAK_NOTES": folder}
         subprocess.run([*launch, *flags, "--checkpoint-every", "500"], check=True, env=environment)
-        for path in sorted(Path(folder).glob("notes-*.json")):
-            print(f"{path.stem.removeprefix('notes-')}: {summary(json.loads(path.read_text()))}")
+        notes = {path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("notes-*.json"))}
+    for name, of_rank in notes.items():
+        print(f"{name.removeprefix('notes-')}: {summary(of_rank)}")
+    growths = [growth(of_rank["rss_mib"]) for of_rank in notes.values()]
+    print(f"most memory of a tenth from the third on over the second: {max(growths):.3f} (at most {MOST_GROWTH})")
+    sys.exit(max(growths) > MOST_GROWTH)
 
 
 def make_model(data: Path, folder: str) -> None:
@@ -64,12 +73,24 @@ def make_model(data: Path, folder: str) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def tenths(values: list[float]) -> list[float]:
+    """The median of every tenth of the values."""
+    ends = [n * len(values) // 10 for n in range(11)]
+    return [statistics.median(values[begin:end]) for begin, end in itertools.pairwise(ends)]
+
+
+def growth(values: list[float]) -> float:
+    """The largest median of a tenth from the third on, over that of the second."""
+    _, second, *rest = tenths(values)
+    return max(rest) / second
+
+
 def summary(notes: dict[str, list[float]]) -> str:
-    """How each figure of the last tenth compares with the second."""
-    tenth = len(notes["step_s"]) // 10
-    parts = []
-    for name, values in notes.items():
-        early, late = statistics.median(values[tenth : 2 * tenth]), statistics.median(values[-tenth:])
+    """The memory of every tenth, and how the other figures of the last tenth compare with the second."""
+    memory = " ".join(f"{median:.0f}" for median in tenths(notes["rss_mib"]))
+    parts = [f"MiB by tenth {memory} (x{growth(notes['rss_mib']):.3f})"]
+    for name in ("open_files", "step_s"):
+        _, early, *_, late = tenths(notes[name])
         parts.append(f"{name} {early:.6g} -> {late:.6g} ({late / early - 1:+.1%})")
     return ", ".join(parts)
 
