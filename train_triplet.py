@@ -30,7 +30,7 @@ class Config(TripletConfig, RunConfig):
 
 def main() -> None:
     config = parse(Config, __doc__)
-    # Imported here, so that --help need not wait for torch and transformers.
+    # Imported here, so that --help does not wait for torch and transformers.
     from lyricbert.runtime.distributed import start_world
     from lyricbert.songs.store import open_store
     from lyricbert.tasks.triplet import TripletTask

@@ -1,4 +1,4 @@
-"""The console command: lyricbert prepare, lyricbert fill, lyricbert compare."""
+"""The command `lyricbert` with its subcommands prepare, fill and compare."""
 
 import sys
 
@@ -9,12 +9,12 @@ COMMANDS = {"prepare": prepare, "fill": fill, "compare": compare}
 
 
 def main() -> None:
-    """Run the command that the first argument names."""
+    """Run the subcommand that the first command-line argument names."""
     run_command(lambda: run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> None:
-    """Run `lyricbert` with these arguments. Raises `UserError` if they do not start with a command."""
+    """Run `lyricbert` with these arguments. Raises `UserError` if the first one is not a subcommand."""
     name = arguments[0] if arguments else ""
     if name in ("-h", "--help"):
         print(usage())
@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> None:
 
 
 def usage() -> str:
-    """The text of `lyricbert --help`: a line for each command, the first of its module's docstring."""
+    """The text of `lyricbert --help`. It shows the first line of each subcommand's module docstring."""
     lines = ["usage: lyricbert COMMAND [options]", "       lyricbert COMMAND --help", "       lyricbert --version", ""]
     lines += ["commands:"]
     lines += [f"  {name:<9}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]

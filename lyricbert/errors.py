@@ -1,4 +1,4 @@
-"""How a command ends early: a mistake of the user or a signal, told in one line."""
+"""Ends a command with a one-line message after a user's mistake or a signal."""
 
 import os
 import signal
@@ -10,15 +10,15 @@ from types import FrameType
 
 
 class UserError(Exception):
-    """A bad argument, file, store or model. Its text says what is wrong and what to do; no traceback is shown."""
+    """A bad argument, file, store or model. The message says what is wrong and what to do. No traceback is printed."""
 
 
 class FailedElsewhere(UserError):
-    """What another process of the run could not do, which says so itself."""
+    """An error of another process of the run. That process prints its own message."""
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Call `main`. A `UserError`, SIGINT or SIGTERM ends the process with one line on standard error.
+    """Call `main`. After a `UserError`, SIGINT or SIGTERM, print one line on standard error and exit.
 
     The exit status is 2 after a `UserError`, 130 after SIGINT and 143 after SIGTERM.
     """
@@ -26,16 +26,17 @@ def run_command(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's, which training only takes note of
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # so that torchrun can end this process while it waits
         _report_in_turn(error)
         sys.exit(2)
 
 
 def _report_in_turn(error: UserError) -> None:
-    """Print `error`, unless another process does.
+    """Print `error`, unless another process prints it.
 
-    torchrun ends all processes of a node when one ends, so they end in turns: first the first, as most mistakes are
-    made by all and need to be told once; then one that made a mistake of its own; then those that made none.
+    torchrun ends all processes of a node as soon as one ends. So the processes end in turns. The first process of the
+    node is first, because most errors occur in all processes. Other processes with an error of their own follow. The
+    last ones are those that only report an error of another process.
     """
     is_elsewhere = isinstance(error, FailedElsewhere)
     time.sleep(_SECONDS_A_TURN * (2 if is_elsewhere else not _is_first_of_node()))
@@ -43,16 +44,17 @@ def _report_in_turn(error: UserError) -> None:
         print(f"error: {error}", file=sys.stderr, flush=True)
 
 
-# Processes that start together may be some seconds apart.
+# Processes that start together can be several seconds apart.
 _SECONDS_A_TURN = 10.0
 
 
 def _handle_signals() -> None:
     for number in _SIGNALS:
-        # Under torchrun, SIGTERM ends a rank that waits for a failed one in C code, where no Python handler would run.
+        # A rank that waits for a failed rank is in C code, where no Python handler runs. There the default action of
+        # torchrun's SIGTERM must end it.
         if number == signal.SIGTERM and "LOCAL_RANK" in os.environ:
             continue
-        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGINT is in the background commands of a script
+        if signal.getsignal(number) != signal.SIG_IGN:  # a script's background commands ignore SIGINT
             signal.signal(number, _StopCommand())
 
 
@@ -73,15 +75,15 @@ def clean_up_at_signal(clean_up: Callable[[], None]) -> Iterator[None]:
 class _StopCommand:
     """A signal handler that cleans up and ends the process.
 
-    It raises nothing: torch aborts the process if an exception arrives in the middle of its import, and some libraries
-    catch every exception. It ignores a second signal, so that the clean-up is complete.
+    It does not raise an exception. torch aborts the process if an exception interrupts its import, and some libraries
+    catch every exception. It ignores a second signal, so that the clean-up can finish.
     """
 
     def __init__(self, clean_ups: tuple[Callable[[], None], ...] = ()):
         self._clean_ups = clean_ups
 
     def after(self, clean_up: Callable[[], None]) -> "_StopCommand":
-        """The same handler with `clean_up` as its first action."""
+        """A copy of this handler that calls `clean_up` first."""
         return _StopCommand((clean_up, *self._clean_ups))
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
@@ -91,8 +93,8 @@ class _StopCommand:
             for clean_up in self._clean_ups:
                 clean_up()
             if _is_first_of_node():
-                # Not print(), which fails if the signal came in the middle of another print().
-                start = "\n" if os.isatty(2) else ""  # below a progress bar or ^C
+                # print() fails if the signal interrupts another print().
+                start = "\n" if os.isatty(2) else ""  # the cursor may be after a progress bar or ^C
                 os.write(2, f"{start}Stopped by {signal.Signals(number).name}. Run the same command again.\n".encode())
         finally:
             os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""Writing files and directories so that nothing is overwritten and nothing half-made is taken for whole."""
+"""Writes files and directories. Nothing is overwritten, and incomplete output never has its final name."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from lyricbert.errors import UserError, clean_up_at_signal
 
 @contextmanager
 def write_errors_as_user_error(path: Path, advice: str) -> Iterator[None]:
-    """Turn a failure to write something in or beside `path`, such as a full disk, into a `UserError` with `advice`."""
+    """Re-raise a write error in or next to `path`, for example a full disk, as a `UserError` with `advice`."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -29,9 +29,10 @@ def write_errors_as_user_error(path: Path, advice: str) -> Iterator[None]:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A directory under a temporary name that takes the name `path` once the block has ended without an error.
+    """Create a directory under a temporary name, and rename it to `path` when the block ends without an error.
 
-    After an error or a signal, neither the directory nor the parents that were made for it are left.
+    After an error or a signal, the directory is removed, and so are the parents that were created for it. Raises
+    `UserError` if `path` exists or cannot be written.
     """
     if path.exists():
         raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
@@ -41,7 +42,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     def remove() -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in new_parents:
-            with suppress(OSError):  # it is not empty: `path` is in it
+            with suppress(OSError):  # not empty, because it contains `path`
                 parent.rmdir()
 
     with clean_up_at_signal(remove):
@@ -65,12 +66,12 @@ def as_json(content: object) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """The SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def unused_name(path: Path) -> Path:
-    """`path` if nothing has that name, else `path` with the first free number from 2 on: `path-2`."""
+    """`path` if it does not exist, otherwise the first of `path-2`, `path-3`, ... that does not exist."""
     candidates = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return path if not path.exists() else next(candidate for candidate in candidates if not candidate.exists())

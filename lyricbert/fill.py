@@ -1,4 +1,4 @@
-"""Predict the masked words of a line, with one or more models side by side.
+"""Predict the masked words of a line with one or more models side by side.
 
     python -m lyricbert.fill "lipstick stains on my [MASK]" --gold sheets \\
         --model RUN/model --model bert-base-uncased

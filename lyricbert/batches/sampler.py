@@ -1,8 +1,8 @@
-"""The length-sorted bucketing sampler: which examples are in which micro-batch of which global step.
+"""The length-sorted bucketing sampler. It decides which examples are in which micro-batch of which global step.
 
-A global step is `global_micro_batches` micro-batches. Which examples are in step n depends on the seed and n alone,
-never on the number of ranks: rank r of W takes every W-th micro-batch. Orders are computed where they are looked at,
-not drawn and kept, so an epoch costs nothing to plan and a run starts at any step at once.
+A global step has `global_micro_batches` micro-batches. The examples of step n depend only on the seed and n, not on the
+number of ranks. Rank r of W takes every W-th micro-batch. A shuffled order is not stored: each index is computed when
+it is needed. So planning an epoch is cheap, and a run can start at any step immediately.
 """
 
 from abc import ABC, abstractmethod
@@ -15,15 +15,15 @@ from lyricbert.batches.shapes import MOST_SHAPES, Shapes, choose_widths
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, permute
 
-# A checkpoint records this number. Raise it whenever the same settings give other batches than before, so that an old
-# checkpoint is refused rather than resumed into other batches. Before version 2, checkpoints had no such number.
+# Checkpoints record this number. Raise it whenever the same settings give different batches than before. Then old
+# checkpoints are refused instead of resumed with different batches. Before version 2, checkpoints had no such number.
 SAMPLER_VERSION = 2
-# Of a step, unless the command says otherwise: 1, 2 and 4 processes then train the same steps.
+# The default number in a step is at least this. So 1, 2 and 4 processes train the same steps.
 _FEWEST_MICRO_BATCHES = 4
 
 
 class Sampler(ABC):
-    """Micro-batches of every step, shuffled anew for every epoch. Every rank always has the same number of them."""
+    """The micro-batches of every step, shuffled in each epoch. All ranks have the same number of micro-batches."""
 
     def __init__(self, batches: int, global_micro_batches: int, seed: int):
         self.global_micro_batches = global_micro_batches
@@ -35,9 +35,9 @@ class Sampler(ABC):
         return step // self.steps_per_epoch
 
     def micro_batches(self, step: int, rank: int = 0, world_size: int = 1) -> list[np.ndarray]:
-        """The example indices of the micro-batches of `rank` in global step `step`, from 0.
+        """The example indices of the micro-batches of `rank` in global step `step` (from 0).
 
-        One array a micro-batch: int64 [rows, examples of a row], -1 where a row has fewer.
+        Each micro-batch is an int64 array [rows, examples per row], padded with -1.
         """
         epoch, first = self.epoch_of(step), (step % self.steps_per_epoch) * self.global_micro_batches
         places = np.arange(first + rank, first + self.global_micro_batches, world_size)
@@ -46,17 +46,17 @@ class Sampler(ABC):
 
     @abstractmethod
     def largest(self) -> np.ndarray:
-        """The micro-batch that needs most memory."""
+        """The example indices of the micro-batch that needs the most memory, as in `micro_batches`."""
 
     @abstractmethod
     def _batch(self, epoch: int, number: int) -> np.ndarray:
-        """Batch `number` of an epoch, in the order that batches are cut."""
+        """Batch `number` of an epoch, before the batches are shuffled."""
 
 
 class LengthOrder:
-    """Examples sorted by length, those of equal length shuffled anew for each epoch.
+    """Examples sorted by length. Examples of equal length are shuffled in each epoch.
 
-    `lengths`: integers [E]. `counts`: int64 [longest + 1], examples of each length.
+    `lengths`: integers [E]. `counts`: int64 [longest + 1], number of examples of each length.
     """
 
     def __init__(self, lengths: np.ndarray, seed: int):
@@ -66,15 +66,15 @@ class LengthOrder:
         self._examples = _sort_by_length(lengths, self._starts)
 
     def length_at(self, places: np.ndarray) -> np.ndarray:
-        """int64: the length of the examples at `places` of the order."""
+        """The length of the examples at `places` of the order: int64, in the shape of `places`."""
         return np.searchsorted(self._starts + self.counts, places, side="right")
 
     def start_of(self, length: int) -> int:
-        """The place of the first example of a length."""
+        """The place of the first example of `length`."""
         return int(self._starts[length])
 
     def at(self, epoch: int, places: np.ndarray) -> np.ndarray:
-        """int64: the examples at `places` (int64) of an epoch's order."""
+        """The indices of the examples at `places` (int64) of the order of `epoch`: int64, in the shape of `places`."""
         length = self.length_at(places)
         start = self._starts[length]
         key = derive_key("order", self._seed, epoch)
@@ -84,16 +84,16 @@ class LengthOrder:
 
 
 class LengthBucketSampler(Sampler):
-    """Batches of examples of like length, one in each row, under a budget of padded tokens, in few shapes.
+    """Batches of examples of similar length, one example per row, with a maximum number of padded tokens.
 
-    In every epoch each example is in exactly one batch. Batches are cut from the examples sorted by length, those of
-    equal length in an order drawn anew for each epoch, and whole batches are shuffled.
+    In every epoch, each example is in exactly one batch. Examples are shuffled within each length, sorted by length and
+    cut into batches. Then the batches are shuffled. No row is empty.
 
-    There are fewer than `MOST_SHAPES` different (rows, width), because memory on a CPU grows with every new one. No row
-    is empty. `shapes`: the widths, and the rows of a full batch of each; the shapes of an evaluation that adds none.
+    There are fewer than `MOST_SHAPES` different (rows, width), because memory on a CPU grows with every new one.
+    `shapes`: the widths, and the rows of a full batch of each width. An evaluation in these shapes adds no new ones.
 
-    `lengths`: integers [E], padded width that each example needs. `tokens_per_batch`: most tokens a batch may have,
-    rows times width. Raises `UserError` if an example is over the budget or there are too few examples for a step.
+    `lengths`: integers [E], number of tokens of each example. `tokens_per_batch`: maximum of rows x width of a batch.
+    Raises `UserError` if an example has more tokens, or if there are too few examples for a step.
     """
 
     def __init__(self, lengths: np.ndarray, tokens_per_batch: int, global_micro_batches: int, seed: int):
@@ -107,15 +107,15 @@ class LengthBucketSampler(Sampler):
         super().__init__(int(self._last_batches[-1]), global_micro_batches, seed)
 
     def width(self, rows: int, longest: int) -> int:
-        """The padded width of a micro-batch of this sampler that has `rows` rows, the longest of `longest` tokens.
+        """The padded width of a micro-batch with `rows` rows, of which the longest has `longest` tokens.
 
-        Rows that are no micro-batch of this sampler are not padded.
+        It is `longest` if this sampler has no such micro-batch.
         """
         widths = (width for of_rows, width in self._occurring if of_rows == rows and width >= longest)
         return min(widths, default=longest)
 
     def largest(self) -> np.ndarray:
-        # Memory grows with tokens and, in attention, with width.
+        # Memory grows with the number of tokens and, in attention, also with the width.
         width, most_rows = self.shapes.widths, self._plan.most_rows()
         group = int(np.argmax(most_rows * width * (1024 + width)))
         return self._batch(0, int(self._last_batches[group]) - 1)
@@ -131,9 +131,10 @@ class LengthBucketSampler(Sampler):
 
 @dataclass(frozen=True)
 class _Plan:
-    """An epoch: for each of K widths, how many examples have it and in how many batches they are, spread evenly.
+    """The batches of an epoch, for each of K widths.
 
-    `examples`, `batches`: int64 [K]. So a width has at most two numbers of rows, which differ by one.
+    `examples`, `batches`: int64 [K], number of examples and batches of each width. The examples are spread evenly over
+    the batches. So the batches of a width have at most two different numbers of rows, which differ by one.
     """
 
     shapes: Shapes
@@ -141,18 +142,18 @@ class _Plan:
     batches: np.ndarray
 
     def most_rows(self) -> np.ndarray:
-        """int64 [K]: the rows of the batches of each width that have most; 0 if it has none."""
+        """int64 [K]: the maximum number of rows in a batch of each width; 0 for a width without batches."""
         rows: np.ndarray = -(-self.examples // np.maximum(self.batches, 1))
         return rows
 
     def occurring(self) -> set[tuple[int, int]]:
-        """Every (rows, width) of an epoch."""
+        """All (rows, width) of an epoch."""
         fewest_rows = self.examples // np.maximum(self.batches, 1)
         shapes = {*_pairs(fewest_rows, self.shapes.widths), *_pairs(self.most_rows(), self.shapes.widths)}
         return {(rows, width) for rows, width in shapes if rows}
 
     def with_evaluation(self) -> set[tuple[int, int]]:
-        """Every (rows, width) of an epoch and of an evaluation in `shapes`."""
+        """All (rows, width) of an epoch and of an evaluation in `shapes`."""
         return self.occurring() | set(_pairs(self.shapes.rows, self.shapes.widths))
 
 
@@ -161,11 +162,11 @@ def _pairs(rows: np.ndarray, widths: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _plan(counts: np.ndarray, budget: int, multiple: int) -> _Plan:
-    """The epoch with the most widths, and so the least padding, that has fewer than `MOST_SHAPES` shapes.
+    """The plan with the most widths, and therefore the least padding, that has fewer than `MOST_SHAPES` shapes.
 
-    `counts`: int64 [longest + 1], examples of each length. A width adds three shapes at most (two numbers of rows in
-    training, a full batch in evaluation). So `MOST_SHAPES // 3` widths are always few enough. One shape is left for
-    held-out examples that are longer than all of training's.
+    `counts`: int64 [longest + 1], number of examples of each length. A width adds at most three shapes: two numbers of
+    rows in training, and a full batch in evaluation. So `MOST_SHAPES // 3` widths are always few enough. One shape is
+    reserved for held-out examples that are longer than all training examples.
     """
     for widths in reversed(choose_widths(counts, MOST_SHAPES - 1)):
         shapes = Shapes.of_budget(widths, budget)
@@ -178,10 +179,10 @@ def _plan(counts: np.ndarray, budget: int, multiple: int) -> _Plan:
 
 
 def _fill(counts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(examples, batches), int64 [K] each, of every width, where `counts` examples need it and a batch has `rows`.
+    """(examples, batches), int64 [K] each: how many of each width there are if all batches are full.
 
-    Batches are full; the examples left over at one width join the next one. Those left over at the last width make one
-    batch more.
+    `counts`: int64 [K], number of examples that need each width. `rows`: int64 [K], rows of a full batch. Examples that
+    do not fill a batch move to the next width. At the last width they form one more batch.
     """
     batches, left_over = np.zeros_like(counts), 0
     for k, count in enumerate(counts.tolist()):
@@ -193,10 +194,14 @@ def _fill(counts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _add_batches(examples: np.ndarray, batches: np.ndarray, missing: int, multiple: int) -> np.ndarray:
-    """Spread the examples of the widths that have most batches over `missing` batches more. int64 [K]."""
+    """Split the batches of the widths with the most batches until there are `missing` more. Returns int64 [K].
+
+    Raises `UserError` if every batch has one example and more are needed. `multiple`: micro-batches per step, for the
+    message.
+    """
     batches = batches.copy()
     while missing:
-        room = np.minimum(batches, examples - batches)  # twice as many at most, so that the rows halve
+        room = np.minimum(batches, examples - batches)  # at most twice as many, which halves the rows
         if not room.any():
             raise UserError(
                 f"{batches.sum()} batches of one example cannot be split into steps of {multiple} micro-batches;"
@@ -222,7 +227,7 @@ def resolve_micro_batches(asked: int | None, processes: int) -> int:
 
 
 def check_budget(lengths: np.ndarray, tokens_per_batch: int, global_micro_batches: int) -> None:
-    """Raise `UserError` if an example is over the budget or there are too few examples for a step."""
+    """Raise `UserError` if an example has more than `tokens_per_batch` tokens or a step has too few examples."""
     if len(lengths) < global_micro_batches:
         raise UserError(
             f"{len(lengths)} training examples are too few for {global_micro_batches} micro-batches per step;"
@@ -235,7 +240,7 @@ def check_budget(lengths: np.ndarray, tokens_per_batch: int, global_micro_batche
 
 
 def _count(lengths: np.ndarray) -> np.ndarray:
-    """int64 [longest + 1]: how many examples there are of each length."""
+    """int64 [longest + 1]: the number of examples of each length."""
     counts = np.zeros(int(lengths.max()) + 1, np.int64)
     for begin in range(0, len(lengths), CHUNK):
         counts += np.bincount(lengths[begin : begin + CHUNK], minlength=len(counts))
@@ -243,9 +248,9 @@ def _count(lengths: np.ndarray) -> np.ndarray:
 
 
 def _sort_by_length(lengths: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Example indices sorted by length, the shortest type [E]; the first example of length k goes to `starts[k]`.
+    """Example indices sorted by length, int32 [E] if they fit, else int64. Length k begins at `starts[k]`.
 
-    A counting sort, by chunks, so that its memory is little more than its result.
+    It is a counting sort in chunks, so that it needs little more memory than its result.
     """
     result = np.empty(len(lengths), dtype=np.int32 if len(lengths) < 2**31 else np.int64)
     free = starts.copy()

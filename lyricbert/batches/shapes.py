@@ -1,7 +1,7 @@
-"""The shapes that batches may have: few enough that a library can keep a program for each of them.
+"""Limits the shapes of batches, because each new shape needs memory.
 
 On a CPU, oneDNN compiles a program for every shape of matrix product and keeps it. So memory grows with every new
-(rows, width) and every new number of targets. Here both are chosen from short lists before the first step.
+(rows, width) and every new number of targets. Both are therefore chosen from short lists before the first step.
 """
 
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# An epoch and its evaluations have at most so many different (rows, width) ...
+# Maximum number of different (rows, width) in an epoch and its evaluations.
 MOST_SHAPES = 64
-# ... and at most so many different numbers of targets.
+# Maximum number of different numbers of targets.
 MOST_TARGET_COUNTS = 32
-# The logits are by far the largest tensors. Few sizes of them fit into each other's freed memory.
+# The logits are by far the largest tensors. With few sizes, a new tensor can reuse the memory of a freed one.
 _EVEN_STEPS, _LARGER_STEPS = 8, 12
 
 
@@ -29,11 +29,11 @@ class Shapes:
 
     @staticmethod
     def of_budget(widths: np.ndarray, budget: int) -> "Shapes":
-        """As many rows of each width as `budget` tokens allow, but at least one."""
+        """For each width, as many rows as fit into `budget` tokens, but at least one."""
         return Shapes(widths, np.maximum(1, budget // widths))
 
     def covering(self, longest: int, budget: int) -> "Shapes":
-        """These shapes, and one more if an example of `longest` tokens fits into none of them."""
+        """These shapes, with one more if `longest` tokens are wider than all of them."""
         if longest <= self.widths[-1]:
             return self
         more = Shapes.of_budget(np.array([longest]), budget)
@@ -41,14 +41,15 @@ class Shapes:
 
 
 def choose_widths(counts: np.ndarray, most: int) -> list[np.ndarray]:
-    """For every K from 1 to `most`: the K widths, int64 [K], ascending, that need the fewest padded tokens.
+    """For each K from 1 to `most`, the K widths that need the fewest padded tokens: int64 [K], ascending.
 
     `counts`: int64 [longest + 1], the number of examples of each length. Each example is padded to the next width.
-    There are never more widths than different lengths. Dynamic programming over the lengths, in O(K * lengths ** 2).
+    There are at most as many widths as different lengths. It is dynamic programming over the lengths, in
+    O(K * lengths ** 2).
     """
     lengths = np.flatnonzero(counts)
-    before = np.concatenate([[0], np.cumsum(counts[lengths])])  # how many examples are shorter
-    tokens = np.full(len(lengths) + 1, np.inf)  # the fewest for the first n lengths
+    before = np.concatenate([[0], np.cumsum(counts[lengths])])  # number of examples that are shorter
+    tokens = np.full(len(lengths) + 1, np.inf)  # fewest padded tokens for the first n lengths
     tokens[0] = 0
     splits, choices = [], []
     for _ in range(min(most, len(lengths))):
@@ -69,7 +70,7 @@ def shapes_of(lengths: np.ndarray, budget: int, most: int = MOST_SHAPES) -> Shap
 
 
 def _follow(splits: list[np.ndarray]) -> np.ndarray:
-    """int64 [K], ascending: the place of each chosen length, from the splits of every round of `choose_widths`."""
+    """int64 [K], ascending: the index of each chosen length. `splits`: of every round of `choose_widths`."""
     places, n = [], len(splits[0]) - 1
     for split in reversed(splits):
         if n:
@@ -81,8 +82,8 @@ def _follow(splits: list[np.ndarray]) -> np.ndarray:
 def cut(lengths: np.ndarray, shapes: Shapes) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
     """Cut examples into batches of exactly these shapes. Yields (example indices int64 [R], (rows, width)), R <= rows.
 
-    `lengths`: integers [E], none longer than the largest width. What does not fill a batch of one width joins the next
-    width. Only the last batch has fewer examples than rows.
+    `lengths`: integers [E], none above the largest width. Examples that do not fill a batch of one width move to the
+    next width. Only the last batch can have fewer examples than rows.
     """
     order = np.argsort(lengths, kind="stable")
     begin = 0
@@ -94,10 +95,11 @@ def cut(lengths: np.ndarray, shapes: Shapes) -> Iterator[tuple[np.ndarray, tuple
 
 
 def target_counts(most: int, rate: float) -> np.ndarray:
-    """The allowed numbers of targets, int64, ascending, fewer than `MOST_TARGET_COUNTS`; the last one is `most`.
+    """The allowed numbers of targets: int64, ascending, fewer than `MOST_TARGET_COUNTS`. The last one is `most`.
 
-    `most`: the most tokens that a batch has. `rate`: the share of them to predict. The steps are even up to the usual
-    number, `rate * most`. Above that the ratio is even: a batch of very short examples has more, as each has a target.
+    `most`: maximum number of tokens in a batch. `rate`: share of them to predict. Up to the usual number,
+    `rate * most`, the numbers have equal differences, and above it equal ratios. A batch of very short examples has
+    more targets than usual, because each example has at least one.
     """
     step = max(1, -(-round(rate * most) // _EVEN_STEPS))
     usual = step * np.arange(1, _EVEN_STEPS + 1)

@@ -1,6 +1,6 @@
-"""MLM evaluation with fixed masks, fill-in ranks of fixed words, and triplet evaluation with fixed triplets.
+"""MLM evaluation with fixed masks, ranks of fixed masked words, and triplet evaluation with fixed triplets.
 
-Every rank evaluates its share of the batches, and the ranks' results are added up.
+Each process rank evaluates its share of the batches. The results of all ranks are then summed.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,17 +32,17 @@ from lyricbert.runtime.distributed import World
 from lyricbert.runtime.precision import autocast
 from lyricbert.songs.tokenizer import Vocabulary
 
-# Fixed, so that an evaluation outside of training does not depend on how a model was trained.
+# Fixed, so that an evaluation outside training does not depend on training flags.
 _TOKENS_PER_BATCH = 8192
 
 Masker = Callable[[Batch], tuple[torch.Tensor, torch.Tensor]]
 
 
 class MaskedLMEvaluator:
-    """Evaluates masked language models on the same examples under the same masks, in batches of the same shapes.
+    """Evaluates masked language models on the same examples with the same masks, in batches of the same shapes.
 
-    During training, `shapes` and `allowed_targets` (see `shapes.target_counts`) are those of training. Then an
-    evaluation brings no new shapes, for which a CPU would need more memory.
+    During training, `shapes` and `allowed_targets` (see `shapes.target_counts`) are those of training. So an
+    evaluation adds no new shapes, which would need more memory on a CPU.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class MaskedLMEvaluator:
         self._continues_word = torch.from_numpy(vocabulary.continues_word)
 
     def losses(self, model: MaskedLM) -> np.ndarray:
-        """float64 [E, 3]: each example's summed cross-entropy, masked positions, and correct predictions."""
+        """float64 [E, 3]: for each example its summed cross-entropy, masked positions and correct predictions."""
 
         def measure(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
             loss = F.cross_entropy(logits, gold, reduction="none")
@@ -77,7 +77,7 @@ class MaskedLMEvaluator:
         return self._score(model, self._mask, measure, columns=3)
 
     def masked_word_ranks(self, model: MaskedLM) -> np.ndarray:
-        """float64 [E]: the rank (from 1) of one masked whole word of each example, 0 if it has none to mask."""
+        """float64 [E]: the rank (from 1) of one masked word in each example; 0 if an example has no word to mask."""
 
         def measure(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
             return gold_ranks(logits, gold).double()[:, None]
@@ -88,7 +88,10 @@ class MaskedLMEvaluator:
         return mask_tokens(batch, self._tables, EVAL_MASK_RATE, evaluation_key())
 
     def mask_one_word(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mask one word that is a token of its own in each example, chosen by hash. (inputs, targets) as usual."""
+        """Mask one word of each example, chosen by hash among the words that are a single token.
+
+        Returns (inputs, targets) like `mask_tokens`: int64 [rows, width] each.
+        """
         ids = batch.input_ids
         next_ids = F.pad(ids[:, 1:], (0, 1), value=self._vocabulary.pad)
         candidate = self._starts_word[ids] & ~self._continues_word[next_ids] & (batch.attention_mask == 1)
@@ -101,7 +104,10 @@ class MaskedLMEvaluator:
     def _score(
         self, model: MaskedLM, mask: Masker, measure: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], columns: int
     ) -> np.ndarray:
-        """Sum what `measure` (logits float32 [P, V], gold int64 [P] -> [P, columns]) gives over each example."""
+        """Sum the results of `measure` over the masked positions of each example: float64 [E, columns].
+
+        `measure(logits, gold)` returns [P, columns] for `logits`, float32 [P, V], and `gold`, int64 [P].
+        """
         result = torch.zeros(len(self._examples), columns, dtype=torch.float64)
         with evaluating(model):
             for indices, shape in _share(self._examples, self._shapes, self._world):
@@ -112,9 +118,10 @@ class MaskedLMEvaluator:
 
     @torch.no_grad()
     def predictions(self, model: MaskedLM, indices: np.ndarray, top: int) -> list[tuple[list[int], int, list[int]]]:
-        """(input ids, original id, the `top` predicted ids, best first) of one masked word of each example.
+        """Mask one word in each example of `indices`, int64 [N], and predict it.
 
-        An example without a word to mask is left out.
+        Returns (input ids, original id, the `top` predicted ids, best first) for each example. Examples without a word
+        to mask are skipped.
         """
         lengths = self._examples.lengths[indices]
         found = {}
@@ -130,10 +137,10 @@ class MaskedLMEvaluator:
     def _predict(
         self, model: MaskedLM, mask: Masker, indices: np.ndarray, shape: tuple[int, int]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Mask the examples `indices` (int64 [R]) and predict, in a batch of `shape`. P positions are masked, in order.
+        """Mask the examples `indices`, int64 [R], in a batch of `shape`, and predict the P masked positions.
 
-        Returns (inputs int64 [R, width], the row of each position int64 [P] on the CPU, logits float32 [P, V], original
-        ids int64 [P]).
+        Returns, for the positions in order: (inputs int64 [rows, width], row of each position int64 [P] on the CPU,
+        logits float32 [P, V], original ids int64 [P]).
         """
         batch = make_batch(self._examples, indices[:, None], self._vocabulary, shape)
         inputs, targets = mask(batch)
@@ -141,13 +148,13 @@ class MaskedLMEvaluator:
         arguments = (inputs, batch.needed_mask, batch.position_ids, positions)
         with autocast(self._world.device, self._precision):
             logits = model.masked_logits(*to_device(arguments, self._world.device))
-        masked = int((gold != IGNORE).sum())  # the fillers come last
+        masked = int((gold != IGNORE).sum())  # padding positions come last
         row, gold = positions[:masked] // inputs.shape[1], gold[:masked].to(self._world.device)
         return inputs, row, logits[:masked].float(), gold
 
 
 def sample_examples(examples: Examples, most: int) -> Examples:
-    """At most `most` examples, always the same ones, in their own order."""
+    """A fixed sample of at most `most` examples, in their original order."""
     if len(examples) <= most:
         return examples
     by_hash = np.argsort(hash64(derive_key("evaluation sample"), examples.first_line.astype(np.int64)), kind="stable")
@@ -155,7 +162,10 @@ def sample_examples(examples: Examples, most: int) -> Examples:
 
 
 def gold_ranks(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
-    """int64 [P]: the place from 1 of each gold id among `logits`, float32 [P, V]; ties count in its favour."""
+    """The rank (from 1) of each id of `gold`, int64 [P], in `logits`, float32 [P, V]. Returns int64 [P].
+
+    Tied ids get the best of their ranks.
+    """
     return 1 + (logits > logits.gather(1, gold[:, None])).sum(dim=1)
 
 
@@ -163,7 +173,7 @@ def gold_ranks(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
 def embed(
     encoder: SentenceEncoder, examples: Examples, vocabulary: Vocabulary, world: World, precision: str, shapes: Shapes
 ) -> torch.Tensor:
-    """Embeddings float32 [E, hidden] of all examples, on the CPU, on every rank, made in batches of `shapes`."""
+    """Embed all examples in batches of `shapes`. Every rank gets all embeddings: float32 [E, hidden], on the CPU."""
     embeddings = torch.zeros(len(examples), encoder.bert.config.hidden_size)
     with evaluating(encoder):
         for indices, shape in _share(examples, shapes, world):
@@ -171,12 +181,16 @@ def embed(
             arguments = (batch.input_ids, batch.attention_mask, batch.position_ids)
             with autocast(world.device, precision):
                 embedded = encoder(*to_device(arguments, world.device))
-            embeddings[torch.from_numpy(indices)] = embedded[: len(indices)].float().cpu()  # the rest is empty rows
+            embeddings[torch.from_numpy(indices)] = embedded[: len(indices)].float().cpu()  # the other rows are empty
     return world.sum(embeddings)
 
 
 def triplet_scores(embeddings: torch.Tensor, triplets: Triplets, distance: str, margin: float) -> dict[str, np.ndarray]:
-    """float64 [T] each: `loss` (hinge), `correct` (positive closer than negative), `positive`, `negative`, `active`."""
+    """The scores of T triplets, float64 [T] each.
+
+    `loss`: hinge loss with `margin`. `correct`: 1 if the positive is closer than the negative. `positive`, `negative`:
+    distances to the anchor. `active`: 1 if the loss is above 0.
+    """
     positive, negative = triplet_distances(embeddings[torch.from_numpy(triplets.rows.flatten())], distance)
     loss = hinge(positive, negative, margin)
     scores = {
@@ -191,7 +205,7 @@ def triplet_scores(embeddings: torch.Tensor, triplets: Triplets, distance: str, 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode (no dropout) inside the block."""
+    """Put `model` into evaluation mode (no dropout) for the duration of the block."""
     was_training = model.training
     model.eval()
     try:
@@ -201,10 +215,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _share(examples: Examples, shapes: Shapes, world: World) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-    """(example indices, shape) of the batches that this rank evaluates."""
+    """Yield (example indices, shape) of the batches that this rank evaluates."""
     return islice(cut(examples.lengths, shapes), world.rank, None, world.size)
 
 
 def _at_least(counts: np.ndarray, most: int) -> np.ndarray:
-    """`counts` (ascending), and `most` besides if it is larger than all of them."""
+    """`counts` (ascending), with `most` appended if it is larger than all of them."""
     return counts if counts[-1] >= most else np.append(counts, most)

@@ -26,7 +26,10 @@ class Filler:
 
     @torch.no_grad()
     def logits(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Logits float32 [rows, vocabulary] at the one [MASK] of each row; `input_ids` int64 [rows, width]."""
+        """Logits, float32 [rows, vocabulary], at the only [MASK] of each row of `input_ids`, int64 [rows, width].
+
+        Raises `UserError` if a row has more tokens than the model takes.
+        """
         limit = self.model.bert.config.max_position_embeddings
         if input_ids.shape[1] > limit:
             raise UserError(
@@ -40,27 +43,30 @@ class Filler:
             return self.model.masked_logits(*to_device(arguments, device)).float().cpu()
 
     def predictions(self, logits: torch.Tensor, top: int) -> list[dict[str, object]]:
-        """The `top` best tokens of logits float32 [vocabulary], with their probabilities."""
+        """The `top` most probable tokens and their probabilities. `logits`: float32 [vocabulary]."""
         best = logits.topk(min(top, len(logits))).indices
         tokens = self.tokenizer.convert_ids_to_tokens(best.tolist())
         probabilities = logits.softmax(dim=0)[best].tolist()
         return [{"token": t, "probability": p} for t, p in zip(tokens, probabilities, strict=True)]
 
     def gold(self, logits: torch.Tensor, token: int) -> dict[str, object]:
-        """The rank from 1 and the probability of the token id `token` in logits float32 [vocabulary]."""
+        """The rank (from 1) and the probability of the token id `token`. `logits`: float32 [vocabulary]."""
         rank = gold_ranks(logits[None], torch.tensor([token])).item()
         return {"rank": rank, "probability": logits.softmax(dim=0)[token].item()}
 
 
 def load_filler(name: str) -> Filler:
-    """Load a model to predict with, on the GPU if there is one. Raises `UserError`."""
+    """Load a model and its tokenizer, on the GPU if there is one. Raises `UserError`."""
     tokenizer = load_tokenizer(name)
     model, has_head = load_masked_lm(name)
     return Filler(name, has_head, model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer)
 
 
 def fill_one(text: str, fillers: list[Filler], gold: str | None, top: int) -> dict[str, object]:
-    """Predictions of each model for the one [MASK] of `text`. Raises `UserError`."""
+    """Predict the [MASK] of `text` with each model. Raises `UserError` unless `text` has exactly one [MASK].
+
+    `gold`: the original word, or None; its rank and probability are added. `top`: number of predictions of each model.
+    """
     models = []
     for filler in fillers:
         ids = filler.tokenizer(text, return_tensors="pt", verbose=False)["input_ids"]
@@ -89,10 +95,10 @@ def _single_token(word: str, filler: Filler) -> int:
 
 
 def fill_each(text: str, fillers: list[Filler]) -> dict[str, object]:
-    """Each word of `text` masked in turn: the rank of the word itself, and the best predictions, in each model.
+    """Mask each word of `text` in turn. Returns the word's rank and the best predictions in each model.
 
-    A model predicts a word only if its tokenizer makes one piece of it. `pieces_by_model` counts the pieces of each
-    model, `pieces` those of the first. Raises `UserError`.
+    A model predicts a word only if its tokenizer keeps the word as one piece. `pieces_by_model` holds the number of
+    pieces for each model, `pieces` for the first model. Raises `UserError`.
     """
     encodings = [_encode_unmasked(text, filler) for filler in fillers]
     tokens = [_word_of_token(text, encoding) for encoding in encodings]
@@ -123,7 +129,7 @@ def _encode_unmasked(text: str, filler: Filler) -> BatchEncoding:
 
 
 def _word_of_token(text: str, encoding: BatchEncoding) -> dict[int, tuple[int, int]]:
-    """Position of each token of the text -> (start, end) of its word in `text`, without the spaces around it."""
+    """Map each token position to the (start, end) of its word in `text`, without surrounding spaces."""
     words = {}
     for position, word in enumerate(encoding.word_ids()):
         if word is not None:
@@ -135,7 +141,10 @@ def _word_of_token(text: str, encoding: BatchEncoding) -> dict[int, tuple[int, i
 
 
 def _merge_overlapping(tokens: list[dict[int, tuple[int, int]]]) -> list[tuple[int, int]]:
-    """(start, end) of each word. One tokenizer's "don't" and another's "don", "'" and "t" are the word "don't"."""
+    """(start, end) of each word. Overlapping words of different tokenizers are merged.
+
+    For example, one tokenizer has "don't", another "don", "'" and "t". The merged word is "don't".
+    """
     words: list[tuple[int, int]] = []
     for start, end in sorted({span for of_token in tokens for span in of_token.values()}):
         if words and start < words[-1][1]:
@@ -146,7 +155,7 @@ def _merge_overlapping(tokens: list[dict[int, tuple[int, int]]]) -> list[tuple[i
 
 
 def _mask_each(encoding: BatchEncoding, positions: list[list[int]], filler: Filler) -> list[dict[str, object] | None]:
-    """The gold entry and the best predictions of each word, None for a word that is not one piece."""
+    """The rank, probability and best predictions of each word. None for a word that is not exactly one piece."""
     ids = torch.tensor(encoding["input_ids"])
     single = [found[0] for found in positions if len(found) == 1]
     masked = ids.repeat(len(single), 1)

@@ -1,4 +1,4 @@
-"""Loading a BERT and its tokenizer from a directory or the Hugging Face hub."""
+"""Loads a BERT and its tokenizer from a directory or the Hugging Face hub."""
 
 import os
 import shlex
@@ -24,7 +24,7 @@ Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 def load_masked_lm(name: str, seed: int = 0) -> tuple[MaskedLM, bool]:
-    """(model, whether it came with an MLM head). A missing head is made fresh, from `seed`."""
+    """(model, True if it has an MLM head). A missing head is initialised at random with `seed`. Raises `UserError`."""
     torch.manual_seed(seed)
     bert, loading = _load(BertForMaskedLM, name)
     has_head = not any(key.startswith("cls.") and "decoder" not in key for key in loading["missing_keys"])
@@ -32,12 +32,12 @@ def load_masked_lm(name: str, seed: int = 0) -> tuple[MaskedLM, bool]:
 
 
 def load_sentence_encoder(name: str, pooling: str) -> SentenceEncoder:
-    """The encoder of a model directory or hub name, with or without an MLM head there."""
+    """Load the encoder of a model directory or hub name. An MLM head is ignored. Raises `UserError`."""
     return SentenceEncoder(_load(BertModel, name, add_pooling_layer=False)[0], pooling)
 
 
 def load_tokenizer_for(model_name: str, config_vocabulary_size: int, store: TokenStore) -> PreTrainedTokenizerFast:
-    """The store's tokenizer, after checking that the model was trained with the same one. Raises `UserError`."""
+    """Load the model's tokenizer. Raises `UserError` if the store or the model's weights do not match it."""
     tokenizer = load_tokenizer(model_name)
     if fingerprint(tokenizer) != store.meta["tokenizer"]["fingerprint"]:
         raise UserError(
@@ -66,13 +66,13 @@ def _load(kind: type[Model], name: str, **options: Any) -> tuple[Model, dict[str
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told of below
+            ignore_mismatched_sizes=True,  # they are reported below
             **options,
         )
         model, loading = cast(tuple[Model, dict[str, Any]], loaded)  # with output_loading_info
     except UserError:
         raise
-    except Exception as error:  # the hub, the file system and the weights' own parser fail in many ways
+    except Exception as error:  # the hub, the file system and the parsers fail in many ways
         reason = first_line(error)
         remedy = _how_to_convert(name, reason)
         raise UserError(remedy or f"{name}: no BERT model could be loaded ({reason}); {LOADING_REMEDY}") from None
@@ -83,9 +83,10 @@ def _load(kind: type[Model], name: str, **options: Any) -> tuple[Model, dict[str
 
 
 def _how_to_convert(name: str, reason: str) -> str | None:
-    """The message for a model without safetensors weights. None if that is not why it could not be loaded.
+    """The error message for a model without safetensors weights. None if loading failed for another reason.
 
-    `reason`: what transformers said. For a hub name, only this tells; another version may say it in other words.
+    `reason`: the message of transformers. For a hub name it is the only evidence. Other versions may word it
+    differently.
     """
     if os.path.isdir(name):
         if any(Path(name).glob("*.safetensors")) or not any(Path(name).glob("pytorch_model*.bin")):
@@ -105,7 +106,8 @@ def _how_to_convert(name: str, reason: str) -> str | None:
     )
 
 
-# With weights_only, torch.load builds tensors and runs no code. Tied weights share memory, which save_file refuses.
+# With weights_only, torch.load builds tensors and runs no code. The clone is needed because tied weights share memory,
+# which save_file refuses.
 _CONVERT = (
     'python -c "import pathlib, sys, torch, safetensors.torch; d = pathlib.Path(sys.argv[1]);'
     " w = {{k: v.contiguous().clone() for f in d.glob('pytorch_model*.bin')"

@@ -1,4 +1,4 @@
-"""Second-stage masked-language-model pre-training, as a task for the loop."""
+"""Masked-language-model (MLM) training, as a task for the loop."""
 
 from pathlib import Path
 from typing import cast
@@ -27,12 +27,15 @@ _TABLE_TOP = 5
 
 
 class MaskedLMTask:
-    """A masked language model in training on the lines or sections of a store."""
+    """Trains a masked language model on the lines or sections of a store."""
 
     best_metric = "eval/loss"
 
     def __init__(self, model: MaskedLM, config: MaskedLMConfig, model_name: str, store: TokenStore, world: World):
-        """`model_name`: where `model` and its tokenizer come from. Raises `UserError` if store and model misfit."""
+        """`model_name`: directory or hub name of `model` and its tokenizer.
+
+        Raises `UserError` if store and model do not match.
+        """
         self.module = model.to(world.device)
         if config.compile:
             model.compile_parts()
@@ -63,19 +66,19 @@ class MaskedLMTask:
 
     @property
     def head_warmup(self) -> HeadWarmup:
-        """The encoder rests while the head warms up."""
+        """Freezes the encoder while the head is trained alone."""
         parameters = self.module.encoder_parameters()
         return HeadWarmup(parameters, self._config.head_warmup_steps, self._config.head_warmup_lr)
 
     def _evaluation_shapes(self, lengths: np.ndarray) -> Shapes:
-        """Those of training, if they are of one example a row. With packed rows, a list of their own."""
+        """The shapes of training, or other shapes if training packs several examples into a row."""
         budget = self._config.tokens_per_batch
         if isinstance(self.sampler, LengthBucketSampler):
             return self.sampler.shapes.covering(int(lengths.max()), budget)
         return shapes_of(lengths, budget, MOST_SHAPES - 1)
 
     def _shape(self, indices: np.ndarray) -> tuple[int, int]:
-        """(rows, width) of a micro-batch of training, `indices` as in `micro_batch`."""
+        """(rows, width) of the training micro-batch with these `indices`, as in `micro_batch`."""
         if isinstance(self.sampler, PackedSampler):
             return self.sampler.shape
         longest = int(self._examples.lengths[indices].max())
@@ -102,7 +105,7 @@ class MaskedLMTask:
     def prediction_table(self) -> str:
         rows = [f"| line | gold | top {_TABLE_TOP} |", "|---|---|---|"]
         for ids, gold, top in self._evaluator.predictions(self.module, self._table_rows, _TABLE_TOP):
-            line = cast(str, self._tokenizer.decode(ids[1:-1]))  # one text of one list of ids
+            line = cast(str, self._tokenizer.decode(ids[1:-1]))  # a str, because the ids are one list
             words = self._tokenizer.convert_ids_to_tokens([gold, *top])
             cells = (line, words[0], ", ".join(words[1:]))
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -154,8 +154,8 @@ class HookConfig:
     keep_going: bool = option(
         "print a warning and continue if a checkpoint or a curve cannot be written; without this flag, the run ends",
         False,
-        advice="Use it if finishing the run matters more than having its checkpoints, for example on a disk that may fill"
-        " up. Earlier checkpoints stay valid either way.",
+        advice="Use it if finishing the run matters more than having its checkpoints, for example on a disk that may"
+        " fill up. Earlier checkpoints stay valid either way.",
     )
     keep_last: int = option(
         "number of newest checkpoints to keep; the best one is kept in addition",
