@@ -1,9 +1,9 @@
 # Sourced by torchrun.sh, slurm.sh, prepare.sbatch and compare.sbatch, which set REPO.
 
-# Interpreter, at the same path on every node; .venv if launch/test.sh or you made one.
+# Python interpreter, at the same path on every node. The default is that of .venv, if .venv exists.
 PYTHON=${PYTHON:-$([ -x "$REPO/.venv/bin/python" ] && echo "$REPO/.venv/bin/python" || echo python3)}
 
-# require_package: ends with one line and status 2 if PYTHON cannot import lyricbert.
+# require_package: exits with one line and status 2 if PYTHON cannot import lyricbert.
 require_package() {
     if ! "$PYTHON" -c 'import lyricbert' > /dev/null 2>&1; then
         echo "$PYTHON cannot import lyricbert; run: $PYTHON -m pip install -e $REPO, or name another Python with PYTHON=" >&2

@@ -1,8 +1,8 @@
-# Sourced by quickstart.sh, torchrun.sh and slurm.sh: how many processes to start.
+# Sourced by quickstart.sh, torchrun.sh and slurm.sh. Computes the number of processes to start.
 
-# count_gpus: prints the number of GPUs that a process started here can use. Asks nvidia-smi, because the quickstart
-# needs the number before torch is installed. CUDA_VISIBLE_DEVICES counts as it does for CUDA: an empty one hides all
-# GPUs, and CUDA ignores everything from the first invalid entry on.
+# count_gpus: prints the number of GPUs that a process started here can use. It asks nvidia-smi, because the quickstart
+# needs the number before torch is installed. CUDA_VISIBLE_DEVICES is read as CUDA reads it. An empty value hides all
+# GPUs, and the first invalid entry and all after it are ignored.
 count_gpus() {
     local installed id ids count=0
     installed=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU ') || installed=0
@@ -20,7 +20,7 @@ count_gpus() {
     echo "$count"
 }
 
-# default_processes: prints one process per GPU, or 2 where there is no GPU.
+# default_processes: prints the number of GPUs, or 2 if there is no GPU.
 default_processes() {
     local gpus
     gpus=$(count_gpus)

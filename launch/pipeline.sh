@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# From lyrics to report under SLURM: submits prepare, MLM, the triplet task from both models and the comparison, each
-# after the jobs that it needs, and prints their ids.
+# Submits all jobs from lyrics to report to SLURM and prints their ids. The jobs are prepare, MLM training, triplet
+# training from both models, and compare. Each job waits for the jobs that it needs.
 #
 #   SOURCE=/data/lyrics OUT=/runs/songs bash launch/pipeline.sh
 #
-# OUT gets store, mlm, triplet-base, triplet-adapted, report and the logs. A store that is there is used, and a training
-# run that is there goes on. Settings are variables, see below and slurm.sh; sbatch's own do as well, for example
-# SBATCH_PARTITION, SBATCH_ACCOUNT or SBATCH_GPUS_PER_NODE.
+# OUT gets store, mlm, triplet-base, triplet-adapted, report and the logs. An existing store is used, and an unfinished
+# training run resumes. Settings are environment variables: see below and slurm.sh. The variables of sbatch also work,
+# for example SBATCH_PARTITION, SBATCH_ACCOUNT or SBATCH_GPUS_PER_NODE.
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export REPO
@@ -15,11 +15,11 @@ export REPO
 SOURCE=${SOURCE:-lyrics}
 # The BERT to start from: a directory or a hub name.
 MODEL=${MODEL:-bert-base-uncased}
-# Where everything goes, on a file system that every node sees.
+# Output directory, on a file system that every node sees.
 OUT=${OUT:-runs/pipeline}
-# Nodes of each training.
+# Number of nodes of each training job.
 NODES=${NODES:-1}
-# CPUs on each node of every job. Empty: 32 for a training, 8 for prepare and compare.
+# Number of CPUs per node of each job. Empty: 32 for training, 8 for prepare and compare.
 CPUS=${CPUS-}
 # Flags of lyricbert.prepare, train_mlm.py, train_triplet.py and lyricbert.compare.
 PREPARE_FLAGS=${PREPARE_FLAGS-}
@@ -33,12 +33,12 @@ fail() {
     exit 2
 }
 
-# submit NAME JOBS NODES SCRIPT FLAG...: submits the script to start after JOBS (ids with colons before them), notes its
-# id in `job` and prints it. A job whose predecessor failed is cancelled rather than kept waiting.
+# submit NAME JOBS NODES SCRIPT FLAG...: submits the script to start after JOBS (ids, each with a colon before it). Sets
+# `job` to its id and prints the id. If one of JOBS fails, SLURM cancels the job.
 submit() {
     job=$(sbatch --parsable --job-name "$1" ${2:+--dependency "afterok$2" --kill-on-invalid-dep yes} \
         --nodes "$3" ${CPUS:+--cpus-per-task "$CPUS"} --output "$logs/%x-%j.log" "$REPO/launch/$4" "${@:5}")
-    job=${job%%;*} # a cluster's name may follow the id
+    job=${job%%;*} # the name of the cluster can follow the id
     echo "$1 $job"
 }
 

