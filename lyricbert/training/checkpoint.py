@@ -78,7 +78,7 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
 def checkpoints(directory: Path) -> list[Path]:
     """The checkpoints of a run, newest first. They may be damaged."""
     found = [path for path in directory.glob("step-*") if re.fullmatch(_NAME, path.name) and path.is_dir()]
-    return sorted(found, key=step_of, reverse=True)
+    return sorted((path for path in found if not path.is_symlink()), key=step_of, reverse=True)
 
 
 def verify(checkpoint: Path, names: Sequence[str] = _FILES) -> str | None:
@@ -102,11 +102,18 @@ def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
     """(the newest valid checkpoint or None, a warning for each newer checkpoint that is damaged)."""
     warnings: list[str] = []
     for checkpoint in checkpoints(directory):
-        problem = verify(checkpoint)
+        problem = verify(checkpoint) or _wrong_name(checkpoint)
         if problem is None:
             return checkpoint, warnings
         warnings.append(f"{checkpoint}: {problem}; this checkpoint is skipped")
     return None, warnings
+
+
+def _wrong_name(checkpoint: Path) -> str | None:
+    """A description of the problem if a valid checkpoint, for example a copy, has the name of another step."""
+    with _unreadable_as_user_error(checkpoint / "state.json"):
+        step = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["progress"]["step"]
+    return None if step == step_of(checkpoint) else f"it is a copy of the checkpoint of step {step}"
 
 
 def saved_identity(checkpoint: Path) -> dict[str, object] | None:
@@ -189,13 +196,14 @@ def load_parameters(path: Path, module: nn.Module) -> None:
 
 
 def prune(directory: Path, keep_last: int, best_step: int) -> None:
-    """Remove all checkpoints except the newest `keep_last` and the one of `best_step`."""
+    """Remove all checkpoints except the newest `keep_last` and the one of `best_step`. Raises `UserError`."""
     for checkpoint in checkpoints(directory)[keep_last:]:
         if step_of(checkpoint) != best_step:
             # Renamed first, so that an interrupted removal leaves nothing that looks like a checkpoint.
             doomed = checkpoint.with_name(f".{checkpoint.name}.removed")
-            checkpoint.rename(doomed)
-            shutil.rmtree(doomed)
+            with write_errors_as_user_error(checkpoint, "it could not be removed; check the directory's permissions"):
+                checkpoint.rename(doomed)
+                shutil.rmtree(doomed)
 
 
 def leftovers(directory: Path) -> list[Path]:

@@ -38,6 +38,7 @@ def resolve_config(config: ConfigT, world: World) -> ConfigT:
     A resumed run keeps its value for any number of processes, so that it trains the same steps. Raises `UserError` if
     the number of processes does not divide the value.
     """
+    config = _resume_from_own_checkpoint_after_restart(config)
     recorded = None
     if config.global_micro_batches is None:
         with world.raise_on_all_ranks():
@@ -50,6 +51,22 @@ def resolve_config(config: ConfigT, world: World) -> ConfigT:
         )
     micro_batches = resolve_micro_batches(recorded or config.global_micro_batches, world.size)
     return dataclasses.replace(config, global_micro_batches=micro_batches)
+
+
+def _resume_from_own_checkpoint_after_restart(config: ConfigT) -> ConfigT:
+    """Use --resume auto where SLURM or torchrun restarts a run that has already resumed from --resume PATH.
+
+    They repeat the command, and the run would return to PATH at every restart.
+    """
+    restarts = (os.environ.get(name, "0") for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+    if config.resume in ("auto", "none") or all(count == "0" for count in restarts):
+        return config
+    directory, path = (config.out / "checkpoints").resolve(), Path(config.resume).resolve()
+    if path.parent == directory:
+        has_resumed = any(directory.glob("replaced-by-step-*"))
+    else:
+        has_resumed = bool(checkpoints(directory))
+    return dataclasses.replace(config, resume="auto") if has_resumed else config
 
 
 def _recorded_micro_batches(config: RunConfig) -> int | None:

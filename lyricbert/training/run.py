@@ -39,6 +39,8 @@ def check_run_directory(config: RunConfig) -> None:
     out = config.out
     if out.exists() and (not out.is_dir() or (_is_filled(out) and not (out / "config.json").is_file())):
         raise UserError(f"{out}: exists and is not a run's directory; give another --out")
+    if os.path.isdir(config.model) and out.resolve() in Path(config.model).resolve().parents:
+        raise UserError(f"--model {config.model}: lies in --out {out}, which the run changes; give another --out")
     if config.resume == "none" and checkpoints(out / "checkpoints"):
         raise UserError(f"{out}: holds a run, which --resume none would overwrite; give another --out or --resume auto")
     if config.resume not in ("auto", "none") and not os.path.isdir(config.resume):

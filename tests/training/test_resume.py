@@ -245,3 +245,35 @@ def test_a_warm_up_that_does_not_fit_is_refused(tmp_path, flags, wrong, complain
     with pytest.raises(UserError, match=complaint):
         call(train_mlm.main, *flags, "--out", tmp_path / "run", *wrong)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_restarted_job_does_not_return_to_the_named_checkpoint(run, start, monkeypatch):
+    """SLURM and torchrun repeat the command, `--resume PATH` included."""
+    named = ("--resume", checkpoint_path(run / "checkpoints", 2))
+    start(*named, *FOUR)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    said = start(*named, *FOUR)
+    assert "already finished at step 4" in said
+    assert len(list((run / "checkpoints").glob("replaced-by-step-*"))) == 1
+    assert (run / "model").is_dir()
+
+
+def test_a_copy_under_the_name_of_another_step_is_skipped(run, start):
+    shutil.copytree(checkpoint_path(run / "checkpoints", 4), checkpoint_path(run / "checkpoints", 99))
+    said = start(*FOUR)
+    assert "it is a copy of the checkpoint of step 4; this checkpoint is skipped" in said
+    assert "resuming from" in said and "step-00000004" in said
+
+
+def test_a_link_is_no_checkpoint_and_pruning_leaves_it(run, tmp_path):
+    path = checkpoint_path(run / "checkpoints", 1)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    prune(run / "checkpoints", keep_last=1, best_step=3)
+    assert steps(run) == [4, 3]
+    assert verify(tmp_path / "elsewhere") is None
+
+
+def test_the_model_of_the_run_itself_is_refused_as_its_start(run, start):
+    with pytest.raises(UserError, match=r"--model .*: lies in --out"):
+        start("--model", run / "model", *FOUR)
