@@ -143,12 +143,13 @@ def job(cluster, tmp_path, store_dir, model_dir):
     return lambda *options: Job(cluster, tmp_path, store_dir, model_dir, *options)
 
 
-def assert_finished(job: Job, undisturbed: Path, restarts: int) -> None:
+def assert_finished(job: Job, undisturbed: Path, restarts: int, before_a_checkpoint: int = 0) -> None:
+    """`before_a_checkpoint`: how many of the restarts may come before the run has one to resume from."""
     job.wait(lambda: job.state == "COMPLETED")
     assert differences(undisturbed, job.run) == []
     assert job.restarts == restarts
     assert re.findall(r"restart (\d+)", job.said) == [str(number) for number in range(restarts + 1)]
-    assert job.said.count("resuming from") == restarts
+    assert restarts - before_a_checkpoint <= job.said.count("resuming from") <= restarts
     assert job.said.count("finished at step 300") == 1
 
 
@@ -160,7 +161,7 @@ def test_preempted_by_a_job_of_a_higher_partition(cluster, job, undisturbed):
     assert_finished(preempted, undisturbed, restarts=1)
 
 
-def test_out_of_time(job, undisturbed):
+def test_out_of_time(cluster, job, undisturbed):
     """SLURM looks at times every 30 seconds, and warns up to a minute early."""
     short = job("--time=1", "--signal=B:USR2@10")
     short.pause_midway()
@@ -168,9 +169,11 @@ def test_out_of_time(job, undisturbed):
     short.signal_processes(signal.SIGCONT)
     short.wait(lambda: "not finished, requeued" in short.said)
     assert "Run the same command to resume." in short.said
+    cluster.call("scontrol", "update", f"jobid={short.number}", "timelimit=60")  # enough for what is left
     short.wait(lambda: short.state == "COMPLETED")
-    # On a slow machine what is left may not fit into a minute either.
-    assert_finished(short, undisturbed, restarts=max(1, short.restarts))
+    # On a busy machine the first minutes may all have passed before the first checkpoint.
+    assert_finished(short, undisturbed, short.restarts, before_a_checkpoint=short.restarts - 1)
+    assert short.restarts >= 1
 
 
 def test_a_node_is_lost(cluster, job, undisturbed):
