@@ -83,7 +83,7 @@ class LoopConfig:
     )
     global_micro_batches: int | None = option(
         "number of micro-batches in a step, over all processes; must be a multiple of the number of processes"
-        " (default: the smallest such multiple from 4 on)",
+        " (default: smallest multiple of the number of processes that is at least 4)",
         None,
         check="positive",
         advice="Raise it for larger steps without more memory. With the same value, any number of processes that"
