@@ -1,10 +1,9 @@
-"""Kill a run again and again, and compare it with the one that was left alone, bit for bit.
+"""Kill a run repeatedly, resume it each time, and compare it bit for bit with an uninterrupted run.
 
     python benchmarks/chaos.py --data DATA --model MODEL --work FOLDER --kills 50 -- --max-steps 1000
 
-Every time torchrun is killed by SIGKILL, at a random step or while a checkpoint is being written, and started again
-with the same command. What comes after `--` are flags of train_mlm.py. Ends with status 1 if weights, optimizer or
-curves differ.
+SIGKILL ends torchrun at a random step or while a checkpoint is being written. Then the same command starts it again.
+The arguments after `--` are flags of train_mlm.py. The exit status is 1 if weights, optimizer or curves differ.
 """
 
 import argparse
@@ -32,12 +31,12 @@ PATIENCE = 600.0  # seconds without a step
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="a token store")
-    parser.add_argument("--model", required=True, help="the BERT to start from")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the two runs")
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0, help="of when to kill")
+    parser.add_argument("--data", required=True, help="token store")
+    parser.add_argument("--model", required=True, help="BERT to start from: a directory or a hub name")
+    parser.add_argument("--work", type=Path, required=True, help="output directory of the two runs")
+    parser.add_argument("--kills", type=int, default=50, help="number of kills")
+    parser.add_argument("--processes", type=int, default=2, help="number of processes")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for the times of the kills")
     parser.add_argument("flags", nargs="*", help="flags of train_mlm.py")
     arguments = parser.parse_args()
     alone, killed = arguments.work / "alone", arguments.work / "killed"
@@ -49,10 +48,10 @@ def main() -> None:
         step = kill(process, killed, source.randint(1, 20), in_checkpoint)
         half_made = leftovers(killed / "checkpoints")
         in_checkpoints += bool(half_made)
-        print(f"kill {number + 1}: after step {step}{', in a checkpoint' if half_made else ''}", flush=True)
+        print(f"kill {number + 1}: after step {step}{', during a checkpoint' if half_made else ''}", flush=True)
     wait(start(arguments, killed))
     problems = differences(alone, killed)
-    print(f"{arguments.kills} kills, {in_checkpoints} of them in a checkpoint: {problems or 'bit for bit the same'}")
+    print(f"{arguments.kills} kills, {in_checkpoints} of them during a checkpoint: {problems or 'bit-identical'}")
     sys.exit(1 if problems else 0)
 
 
@@ -75,12 +74,12 @@ def wait(process: subprocess.Popen) -> None:
 
 
 def kill(process: subprocess.Popen, out: Path, steps: int, in_checkpoint: bool) -> int:
-    """Kill after so many more steps, or in the first checkpoint from then on. Returns the last step seen."""
+    """Kill the run after `steps` more steps, with `in_checkpoint` during the next checkpoint. Returns its last step."""
     before, step, end = None, 0, time.monotonic() + PATIENCE
     while time.monotonic() < end:
         time.sleep(0.002)
         if process.poll() is not None:
-            sys.exit(f"the run was over before it could be killed; give it more steps:\n{process.communicate()[1]}")
+            sys.exit(f"the run ended before it could be killed; raise --max-steps:\n{process.communicate()[1]}")
         step = last_step(out)
         before = step if before is None and going(out, process) else before
         is_time = before is not None and step >= before + steps
@@ -92,7 +91,7 @@ def kill(process: subprocess.Popen, out: Path, steps: int, in_checkpoint: bool) 
 
 
 def going(out: Path, process: subprocess.Popen) -> bool:
-    """Whether this process has taken the run over: it says who it is in the lock."""
+    """True if the lock file names a child of `process`, so that the run has started."""
     try:
         owner = int((out / ".lock").read_text().split()[1])
     except (OSError, IndexError, ValueError):
@@ -105,7 +104,7 @@ def going(out: Path, process: subprocess.Popen) -> bool:
 
 
 def last_step(out: Path) -> int:
-    """The step of the last whole line of metrics.jsonl; reads its end only, as it is asked often."""
+    """The step of the last complete line of metrics.jsonl. Reads only the end of the file, because it is polled."""
     try:
         with (out / "metrics.jsonl").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
@@ -116,7 +115,7 @@ def last_step(out: Path) -> int:
 
 
 def differences(alone: Path, killed: Path) -> list[str]:
-    """What is not the same in the two runs."""
+    """The names of the outputs that differ between the two runs."""
     found = []
     if not same(*(load_file(run / "model" / "model.safetensors") for run in (alone, killed))):
         found.append("weights")
@@ -138,7 +137,7 @@ def differences(alone: Path, killed: Path) -> list[str]:
 
 
 def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:
-    """Bit for bit."""
+    """True if both have the same names and bit-identical tensors."""
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 

@@ -1,4 +1,4 @@
-"""The programs that are compared: each trains on the same lines and calls `clock.step` after every step."""
+"""The programs that the benchmarks compare. Each trains on the same lines and calls `clock.step` after every step."""
 
 import resource
 import time
@@ -29,9 +29,10 @@ from lyricbert.training.loop import Trainer as Loop
 
 @dataclass(frozen=True)
 class Setting:
-    """What all contenders share. `batch_lines`: lines in a step. `steps`: of training. `precision`: bf16 or fp32.
+    """The settings that all contenders share.
 
-    The learning rate rises to `lr` in the first `warmup_fraction` of the steps and falls linearly to 0.
+    `batch_lines`: lines per step. `steps`: number of training steps. `precision`: bf16 or fp32. The learning rate rises
+    to `lr` in the first `warmup_fraction` of the steps and falls linearly to 0.
     """
 
     store: TokenStore
@@ -46,7 +47,10 @@ class Setting:
 
 @dataclass
 class Clock:
-    """Times the steps after the first `warmup`, and counts what they held. `waited`: seconds without data."""
+    """Measures the time, lines and tokens of all steps after the first `warmup`.
+
+    `seconds`: total time. `waited`: the part of it in which the step waited for data.
+    """
 
     warmup: int = 10
     steps: int = 0
@@ -58,7 +62,7 @@ class Clock:
     _started: float = field(default_factory=time.perf_counter, repr=False)
 
     def step(self, lines: int, real_tokens: int, padded_tokens: int, waited: float = 0.0) -> None:
-        """After a step on a batch of this many lines and tokens, with and without padding."""
+        """Record a step: its lines, its tokens without and with padding, and the seconds that it waited for data."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         now = time.perf_counter()
@@ -72,23 +76,23 @@ class Clock:
         self._started = now
 
     def pause(self) -> None:
-        """What has passed since the last step does not count."""
+        """Exclude the time since the last step from the measurement."""
         self._started = time.perf_counter()
 
     def batch(self, attention_mask: torch.Tensor) -> None:
-        """After a step on a batch with this mask: int64 [rows, width]."""
+        """Record a step on a batch with this attention mask: int64 [rows, width]."""
         self.step(len(attention_mask), int(attention_mask.sum()), attention_mask.numel())
 
 
 def peak_gib() -> float:
-    """Most memory this process had: of the GPU if there is one, else resident, in GiB."""
+    """Peak memory of this process in GiB: allocated on the GPU if there is one, else resident."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 class ClockHook(Hook):
-    """Has `clock` time this project's steps."""
+    """Records lyricbert's steps in `clock`."""
 
     def __init__(self, clock: Clock):
         self._clock = clock
@@ -98,25 +102,25 @@ class ClockHook(Hook):
 
 
 def lyricbert_loop(setting: Setting, clock: Clock) -> None:
-    """This project: `train_mlm.py`'s task and loop, one process."""
+    """lyricbert: the task and loop of `train_mlm.py`, in one process."""
     with start_world() as world:
         make_loop(setting, world).train([ClockHook(clock)])
 
 
 def lyricbert_packed(setting: Setting, clock: Clock) -> None:
-    """The same with `--layout packed`."""
+    """lyricbert with `--layout packed`."""
     with start_world() as world:
         make_loop(setting, world, layout="packed").train([ClockHook(clock)])
 
 
 def lyricbert_compiled(setting: Setting, clock: Clock) -> None:
-    """The same with `--layout packed --compile`."""
+    """lyricbert with `--layout packed --compile`."""
     with start_world() as world:
         make_loop(setting, world, layout="packed", compile=True).train([ClockHook(clock)])
 
 
 def make_loop(setting: Setting, world: World, **options: object) -> Loop:
-    """`train_mlm.py`'s loop over its task, about `batch_lines` lines in a step."""
+    """The loop and task of `train_mlm.py`, with about `batch_lines` lines per step."""
     lengths = line_examples(setting.store, TRAIN).lengths
     config = MaskedLMConfig(
         max_steps=setting.steps,
@@ -132,7 +136,10 @@ def make_loop(setting: Setting, world: World, **options: object) -> Loop:
 
 
 def hugging_face_trainer(setting: Setting, clock: Clock) -> BertForMaskedLM:
-    """`Trainer` as run_mlm.py --line_by_line sets it up, batches grouped by length. Returns the trained model."""
+    """The Hugging Face `Trainer`, set up like run_mlm.py --line_by_line, with batches grouped by length.
+
+    Returns the trained model.
+    """
 
     class ClockCallback(TrainerCallback):
         def on_step_end(self, args: TrainingArguments, state: object, control: object, **kwargs: object) -> None:
@@ -172,7 +179,7 @@ def hugging_face_trainer(setting: Setting, clock: Clock) -> BertForMaskedLM:
 
 
 def lightning_recipe(setting: Setting, clock: Clock) -> None:
-    """The original recipe: PyTorch Lightning, batches of sorted lines masked once, dense head, fp32, Adam."""
+    """The original recipe in PyTorch Lightning: sorted lines, masked once; MLM head on all positions; fp32; Adam."""
     import lightning
 
     class Recipe(lightning.LightningModule):
@@ -215,7 +222,7 @@ CONTENDERS: dict[str, Callable[[Setting, Clock], object]] = {
 
 
 class Lines(Dataset):
-    """The training lines of a store as token ids, special tokens included."""
+    """The training lines of a store as token ids, including special tokens."""
 
     def __init__(self, store: TokenStore):
         self.store = store

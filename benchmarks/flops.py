@@ -1,4 +1,4 @@
-"""How much arithmetic a training step needs, and how fast this device does matrix products."""
+"""Counts the floating-point operations of training, and measures the device's rate of matrix products."""
 
 import statistics
 import time
@@ -8,12 +8,15 @@ from transformers import BertConfig
 
 
 def flops_per_token(config: BertConfig, width: float, target_share: float) -> float:
-    """Floating-point operations of training on one real token, in matrix products alone.
+    """Floating-point operations of the matrix products that training needs for one real token.
 
-    A product of [n, k] and [k, m] takes 2 n k m operations, and training does three for each of the forward pass: the
-    forward one and those for both gradients (Kaplan et al., "Scaling Laws for Neural Language Models", 2020, section
-    2.1). `width`: mean tokens that a token attends to. `target_share`: share of the tokens that the MLM head runs on.
-    Padding, embeddings, softmax and normalization count nothing, so what a program spends on them lowers its rate.
+    A product of [n, k] and [k, m] takes 2 n k m operations. Training does three products for each one of the forward
+    pass: the forward one and two for the gradients (Kaplan et al., "Scaling Laws for Neural Language Models", 2020,
+    section 2.1). Padding, embeddings, softmax and normalization count as 0. So time spent on them lowers a program's
+    rate.
+
+    `width`: mean number of tokens that a token attends to. `target_share`: share of the tokens that the MLM head
+    processes.
     """
     hidden, inner = config.hidden_size, config.intermediate_size
     layer = 4 * hidden * hidden + 2 * hidden * inner + 2 * width * hidden
@@ -22,7 +25,7 @@ def flops_per_token(config: BertConfig, width: float, target_share: float) -> fl
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 1.0) -> float:
-    """Floating-point operations a second of square matrix products: the median over about `seconds`."""
+    """Floating-point operations per second of square matrix products: the median over about `seconds` seconds."""
     size = 8192 if device.type == "cuda" else 2048
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     times, end = [], time.perf_counter() + seconds

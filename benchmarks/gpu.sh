@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The table of a GPU: every layout of ours beside the Hugging Face Trainer, on a randomly initialised BERT base.
+# Compares all layouts of lyricbert with the Hugging Face Trainer on a GPU, with a randomly initialised BERT base.
 #
 #   SONGS=songs.jsonl TOKENIZER=bert-base-uncased bash benchmarks/gpu.sh
 #
-# SONGS is whatever lyricbert.prepare reads. TOKENIZER is a directory or hub name with the vocabulary of
-# bert-base-uncased. Arguments go to mlm_throughput.py.
+# SONGS is a source that lyricbert.prepare reads. TOKENIZER is a directory or hub name with the vocabulary of
+# bert-base-uncased. Arguments are passed to mlm_throughput.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 SONGS=${SONGS:?lyrics to train on}
 TOKENIZER=${TOKENIZER:-bert-base-uncased}
-# Lines in a step.
+# Number of lines per step.
 BATCH_LINES=${BATCH_LINES:-3072}
 STEPS=${STEPS:-50}
 REPEATS=${REPEATS:-3}

@@ -1,9 +1,9 @@
-"""MLM training, ours beside what its users would pick instead: lines and tokens a second, padding, memory, efficiency.
+"""Compare the MLM training of lyricbert with alternatives: throughput, padding, memory and efficiency.
 
     python benchmarks/mlm_throughput.py --songs SONGS --model MODEL --out RESULT.json
 
-Runs each contender in a process of its own, in turns, several times, on the same lines in steps of the same size, and
-prints the medians. A few steps of warming up are not counted. SONGS is whatever `lyricbert.prepare` reads.
+Runs each contender several times in turn, each time in a new process. All train on the same lines in steps of the same
+size. Prints the medians. The first steps of each run are not counted. SONGS is a source that `lyricbert.prepare` reads.
 """
 
 import argparse
@@ -33,13 +33,19 @@ PRECISIONS = {name: "fp32" if name == "lightning" else "bf16" for name in CONTEN
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--songs", type=Path, required=True, help="lyrics files or a folder of them")
-    parser.add_argument("--model", required=True, help="a BERT: a directory or hub name")
-    parser.add_argument("--out", type=Path, help="where to write the readings as JSON")
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=["lyricbert", "trainer", "lightning"])
-    parser.add_argument("--batch-lines", type=int, default=128, help="lines in a step")
-    parser.add_argument("--steps", type=int, default=50, help="steps to time; Trainer groups lines for 50 steps")
-    parser.add_argument("--repeats", type=int, default=3, help="times each contender runs")
+    parser.add_argument("--songs", type=Path, required=True, help="lyrics: a file or a folder")
+    parser.add_argument("--model", required=True, help="BERT to start from: a directory or a hub name")
+    parser.add_argument("--out", type=Path, help="output file for the measurements, as JSON")
+    parser.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=CONTENDERS,
+        default=["lyricbert", "trainer", "lightning"],
+        help="programs to compare",
+    )
+    parser.add_argument("--batch-lines", type=int, default=128, help="number of lines per step")
+    parser.add_argument("--steps", type=int, default=50, help="steps to time; the Trainer groups lines for 50 steps")
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs of each contender")
     parser.add_argument("--worker", nargs=2, metavar=("CONTENDER", "STORE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -59,14 +65,14 @@ def main() -> None:
 
 
 def prepare(songs: Path, model: str, folder: Path) -> Path:
-    """The token store of `songs`, made in `folder`."""
+    """Prepare a token store of `songs` in `folder`. Returns its path."""
     command = [sys.executable, "-m", "lyricbert.prepare", songs.resolve(), "--out", folder / "store"]
     subprocess.run([*command, "--tokenizer", model], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     return folder / "store"
 
 
 def run_worker(contender: str, store: Path, arguments: argparse.Namespace) -> dict[str, object]:
-    """A contender's reading, taken in a process of its own."""
+    """Measure a contender in a new process."""
     worker = [sys.executable, __file__, "--worker", contender, store, "--songs", arguments.songs]
     size = ["--batch-lines", arguments.batch_lines, "--steps", arguments.steps]
     command = [*worker, "--model", arguments.model, *size]
@@ -77,9 +83,10 @@ def run_worker(contender: str, store: Path, arguments: argparse.Namespace) -> di
 
 
 def measure(contender: str, store_path: Path, arguments: argparse.Namespace) -> dict[str, object]:
-    """Train and time in this process.
+    """Train and measure in this process.
 
-    Lines a second are those of mean length: steps are drawn from the epoch, and what they hold differs.
+    Lines per second are tokens per second divided by the mean length. Steps sample the epoch, so that their lines
+    differ in length.
     """
     store, config = open_store(store_path), AutoConfig.from_pretrained(arguments.model)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -91,7 +98,7 @@ def measure(contender: str, store_path: Path, arguments: argparse.Namespace) -> 
     CONTENDERS[contender](setting, clock)
     lengths = line_examples(store, TRAIN).lengths.astype(float)
     target_share = EVAL_MASK_RATE * (1 - SPECIAL_TOKENS / lengths.mean())
-    # A token is in a line as often as the line is long.
+    # Mean over the tokens of the length of their line.
     flops = flops_per_token(config, float((lengths**2).mean() / lengths.mean()), target_share)
     tokens_per_s = clock.real_tokens / clock.seconds
     return {
@@ -109,7 +116,7 @@ def measure(contender: str, store_path: Path, arguments: argparse.Namespace) -> 
 
 
 def table(readings: list[dict[str, object]]) -> str:
-    """The medians of each contender as a Markdown table; ratios are to the first one's lines/s."""
+    """A Markdown table with the medians of each contender. Speed ratios compare with the first contender."""
     names = list(dict.fromkeys(reading["contender"] for reading in readings))
     figures = ("lines_per_s", "tokens_per_s", "real_share", "lines_per_step", "peak_gib", "matmul_share")
     medians = {
@@ -117,7 +124,7 @@ def table(readings: list[dict[str, object]]) -> str:
         for name in names
     }
     rows = [
-        "| | lines/s | ours is faster by | real tokens/s | real tokens | lines/step | peak GiB | bf16 matmul rate |",
+        "| | lines/s | 1st is faster by | real tokens/s | real tokens | lines/step | peak GiB | bf16 matmul rate |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, (lines, tokens, real, per_step, peak, share) in medians.items():
@@ -129,7 +136,7 @@ def table(readings: list[dict[str, object]]) -> str:
 
 
 def machine() -> dict[str, object]:
-    """What the readings were taken on."""
+    """The device and versions of the measurements."""
     return {
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor(),
         "threads": torch.get_num_threads(),

@@ -1,9 +1,9 @@
-"""Where the time of a training step goes, operation by operation, on a CPU.
+"""Measure the share of each operation in the time of a training step on a CPU.
 
     python benchmarks/operations.py --songs SONGS --model MODEL
 
-Times every operation of PyTorch as it is called, which costs a little itself (the last row has it), but, unlike
-`torch.profiler`, does not slow down those that touch much memory.
+Times every PyTorch operation when it is called. The overhead of that is in the last row. Unlike `torch.profiler`, it
+does not slow down operations that access much memory.
 """
 
 import argparse
@@ -43,10 +43,10 @@ GROUPS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--songs", type=Path, required=True, help="lyrics files or a folder of them")
-    parser.add_argument("--model", required=True, help="a BERT: a directory or hub name")
-    parser.add_argument("--batch-lines", type=int, default=128, help="lines in a step")
-    parser.add_argument("--steps", type=int, default=40, help="steps to time, after as many that are not")
+    parser.add_argument("--songs", type=Path, required=True, help="lyrics: a file or a folder")
+    parser.add_argument("--model", required=True, help="BERT to start from: a directory or a hub name")
+    parser.add_argument("--batch-lines", type=int, default=128, help="number of lines per step")
+    parser.add_argument("--steps", type=int, default=40, help="steps to time, after as many warm-up steps")
     arguments = parser.parse_args()
     watch = Watch()
     with tempfile.TemporaryDirectory() as folder, start_world() as world:
@@ -57,7 +57,7 @@ def main() -> None:
         with watch:
             make_loop(setting, world).train([StartHook(watch, arguments.steps)])
     total = time.perf_counter() - watch.started
-    print(f"{total / arguments.steps * 1e3:.0f} ms a step\n\n| | share |\n|---|---:|")
+    print(f"{total / arguments.steps * 1e3:.0f} ms per step\n\n| | share |\n|---|---:|")
     known = {name: sum(watch.seconds[op] for op in operations) for name, operations in GROUPS.items()}
     known["other operations"] = sum(watch.seconds.values()) - sum(known.values())
     known["Python, dispatch and this measurement"] = total - sum(watch.seconds.values())
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 class Watch(TorchDispatchMode):
-    """Adds up the seconds of every operation, by name, from `start` on."""
+    """Sums the seconds of every operation by name, beginning with the call of `start`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Watch(TorchDispatchMode):
 
 
 class StartHook(Hook):
-    """Starts the watch after some steps."""
+    """Starts `watch` after `after` steps."""
 
     def __init__(self, watch: Watch, after: int):
         self._watch, self._after = watch, after

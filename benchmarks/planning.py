@@ -1,10 +1,10 @@
-"""What it costs to plan an epoch and to start at any step: seconds and memory, for a store of so many lines.
+"""Measure the time and memory to plan an epoch and to start at any step.
 
     python benchmarks/planning.py --lines 100000000
 
-Makes a store of made-up offsets (its tokens are a hole in a file), opens it as training does, and asks for steps. The
-memory is what the process allocated beyond its imports, at its peak; the store's own pages, which the system may take
-back at any time, are not part of it.
+Creates a store with random offsets and a sparse file of tokens. Opens it like training, and requests steps. The memory
+is the peak of the process minus that of its imports. The memory-mapped pages of the store do not count, because the
+system can reclaim them at any time.
 """
 
 import argparse
@@ -31,13 +31,13 @@ TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES = 2048, 4
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lines", type=int, default=100_000_000, help="lines to train on, about")
-    parser.add_argument("--out", type=Path, help="where to write the readings as JSON")
+    parser.add_argument("--lines", type=int, default=100_000_000, help="approximate number of training lines")
+    parser.add_argument("--out", type=Path, help="output file for the measurements, as JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         make_store(Path(folder), arguments.lines)
         readings = [measure(Path(folder), layout) for layout in ("padded", "packed")]
-    print("| layout | plan, s | peak GB | a step anywhere, ms | examples | steps an epoch |")
+    print("| layout | plan, s | peak GB | any step, ms | examples | steps per epoch |")
     print("|---|---:|---:|---:|---:|---:|")
     for reading in readings:
         print("| {layout} | {plan_s:.1f} | {peak_gb:.2f} | {step_ms:.1f} | {examples} | {steps} |".format(**reading))
@@ -46,9 +46,10 @@ def main() -> None:
 
 
 def make_store(folder: Path, lines: int) -> None:
-    """A store with `lines` lines to train on, in songs of five sections of four lines of 8.5 tokens on average.
+    """Create a store with about `lines` training lines of 8.5 tokens on average.
 
-    Besides, every tenth line is a duplicate, and every twentieth song is held out.
+    A song has five sections of four lines. In addition, every tenth line is a duplicate, and every twentieth song is
+    held out.
     """
     songs = round(lines / (0.9 * 0.95 * LINES_OF_SECTION * SECTIONS_OF_SONG))
     sections, lines = songs * SECTIONS_OF_SONG, songs * SECTIONS_OF_SONG * LINES_OF_SECTION
@@ -74,7 +75,7 @@ def make_store(folder: Path, lines: int) -> None:
 
 
 def measure(folder: Path, layout: str) -> dict[str, object]:
-    """Plan and ask for steps of the first, second and hundredth epoch."""
+    """Measure the planning, and the access to steps of the first, second and hundredth epoch."""
     with PeakMemory() as memory:
         started = time.perf_counter()
         examples = line_examples(open_store(folder), TRAIN)
@@ -103,7 +104,7 @@ def make_sampler(lengths: np.ndarray, layout: str) -> Sampler:
 
 
 class PeakMemory:
-    """Most bytes of memory of its own that this process had in the block, beyond what it had before."""
+    """The peak of this process's anonymous memory in the block, minus the amount before the block, in bytes."""
 
     def __enter__(self) -> "PeakMemory":
         self._before, self.peak = self._now(), 0

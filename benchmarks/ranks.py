@@ -1,10 +1,9 @@
-"""Whether ranks carry equal loads, how many bytes a step all-reduces, and what a second process gains here.
+"""Measure the balance of load between ranks, the all-reduced bytes per step and the throughput of several processes.
 
     python benchmarks/ranks.py --songs SONGS --model MODEL --out RESULT.json
 
-Trains some steps with 1, 2 and 4 processes on gloo, with and without --compress-gradients. Bytes are those of the
-all-reduces that `torch.profiler` sees on the first rank; loads are the padded tokens of each rank in each step of an
-epoch, as planned.
+Trains some steps with 1, 2 and 4 processes on gloo, with and without --compress-gradients. The bytes are those of the
+all-reduces that `torch.profiler` records on rank 0. The load of a rank is its planned number of padded tokens.
 """
 
 import argparse
@@ -40,10 +39,10 @@ RUNS = ((1, False), (2, False), (2, True), (4, False), (4, True))
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--songs", type=Path, required=True, help="lyrics files or a folder of them")
-    parser.add_argument("--model", required=True, help="a BERT: a directory or hub name")
-    parser.add_argument("--out", type=Path, help="where to write the readings as JSON")
-    parser.add_argument("--steps", type=int, default=20, help="steps to train")
+    parser.add_argument("--songs", type=Path, required=True, help="lyrics: a file or a folder")
+    parser.add_argument("--model", required=True, help="BERT to start from: a directory or a hub name")
+    parser.add_argument("--out", type=Path, help="output file for the measurements, as JSON")
+    parser.add_argument("--steps", type=int, default=20, help="number of training steps")
     parser.add_argument("--worker", nargs=2, metavar=("STORE", "COMPRESS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -54,8 +53,8 @@ def main() -> None:
         loads = {world_size: imbalance(store, world_size) for world_size in (2, 4)}
         readings = [run(store, processes, compress) for processes, compress in RUNS]
     for world_size, (of_epoch, of_step) in loads.items():
-        print(f"{world_size} ranks: most loaded over mean {of_epoch:.4f} over an epoch, {of_step:.4f} in a step")
-    print("| processes | compressed | MB all-reduced a step | tokens/s |\n|---:|---|---:|---:|")
+        print(f"{world_size} ranks: maximum / mean load {of_epoch:.4f} over an epoch, {of_step:.4f} in a step")
+    print("| processes | compressed | MB all-reduced per step | tokens/s |\n|---:|---|---:|---:|")
     for reading in readings:
         print("| {processes} | {compress} | {mb_per_step:.1f} | {tokens_per_s:.0f} |".format(**reading))
     if arguments.out:
@@ -64,7 +63,7 @@ def main() -> None:
 
 
 def imbalance(store: Path, world_size: int) -> tuple[float, float]:
-    """(of an epoch, of a step on average) the most loaded rank's padded tokens over the mean of the ranks."""
+    """(ratio over an epoch, mean ratio over a step) of the maximum to the mean of the ranks' padded tokens."""
     lengths = line_examples(open_store(store), TRAIN).lengths
     sampler = LengthBucketSampler(lengths, TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES, seed=0)
     tokens = np.array(
@@ -81,7 +80,7 @@ def imbalance(store: Path, world_size: int) -> tuple[float, float]:
 
 
 def run(store: Path, processes: int, compress: bool) -> dict[str, object]:
-    """What the first of so many processes prints."""
+    """Run this file with `processes` processes. Returns the measurements that rank 0 prints."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command = [*launch, __file__, "--worker", str(store), str(compress), *sys.argv[1:]]
     threads = max(1, (os.cpu_count() or 1) // processes)
@@ -91,7 +90,7 @@ def run(store: Path, processes: int, compress: bool) -> dict[str, object]:
 
 
 def work(store_path: Path, compress: bool, arguments: argparse.Namespace) -> None:
-    """Train in this process, one of several."""
+    """Train in this process, which is one of several. Rank 0 prints the measurements as JSON."""
     store, clock = open_store(store_path), Clock()
     config = MaskedLMConfig(
         max_steps=clock.warmup + arguments.steps,
@@ -116,7 +115,7 @@ def work(store_path: Path, compress: bool, arguments: argparse.Namespace) -> Non
 
 
 def count_bytes(task: MaskedLMTask, config: MaskedLMConfig, world: World) -> float:
-    """Bytes that this rank gives to all-reduces in a step, over five steps and the trial batch before them."""
+    """Bytes per step that this rank all-reduces: the mean over five steps and the trial batch before them."""
     steps = 5
     short = Trainer(task, MaskedLMConfig(**{**vars(config), "max_steps": steps}), world)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:

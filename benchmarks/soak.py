@@ -1,11 +1,11 @@
-"""A long run with a tiny model: do memory, open files and step time of every rank stay flat?
+"""Check that memory, open files and step time of every rank stay constant in a long run of a tiny model.
 
     python benchmarks/soak.py --data DATA --steps 20000
 
-Starts two processes under torchrun, with a tiny BERT made on the spot, evaluations and checkpoints included. Each
-notes its resident memory, its open files and its step time every 20 steps. Prints the median memory of every tenth of
-the run, and how open files and step time of the last tenth differ from the second. Exits with 1 if a tenth from the
-third on has more than 1.02 times the median memory of the second.
+Starts two processes under torchrun, with a randomly initialised BERT, evaluations and checkpoints. Each process records
+its resident memory, open files and step time every 20 steps. Prints the median memory of each tenth of the run, and the
+change of open files and step time from the second tenth to the last. The exit status is 1 if the median memory of a
+later tenth is above 1.02 times that of the second.
 """
 
 import argparse
@@ -31,16 +31,16 @@ from lyricbert.songs.tokenizer import load_tokenizer
 from lyricbert.training import run as run_module
 from lyricbert.training.loop import Hook, StepResult, Trainer
 
-EVERY = 20  # steps between two notes
+EVERY = 20  # steps between two records
 MOST_GROWTH = 1.02
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a token store")
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--precision", default="bf16", help="the one in which a CPU compiles a program for every shape")
+    parser.add_argument("--data", type=Path, required=True, help="token store")
+    parser.add_argument("--steps", type=int, default=20_000, help="number of training steps")
+    parser.add_argument("--processes", type=int, default=2, help="number of processes")
+    parser.add_argument("--precision", default="bf16", help="autocast dtype (with bf16, a CPU compiles every shape)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def make_model(data: Path, folder: str) -> None:
-    """A BERT of two layers for the store's tokenizer."""
+    """Save a BERT with two layers for the tokenizer of the store."""
     tokenizer = load_tokenizer(open_store(data).tokenizer_path)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -74,19 +74,19 @@ def make_model(data: Path, folder: str) -> None:
 
 
 def tenths(values: list[float]) -> list[float]:
-    """The median of every tenth of the values."""
+    """The medians of the ten tenths of `values`."""
     ends = [n * len(values) // 10 for n in range(11)]
     return [statistics.median(values[begin:end]) for begin, end in itertools.pairwise(ends)]
 
 
 def growth(values: list[float]) -> float:
-    """The largest median of a tenth from the third on, over that of the second."""
+    """The largest median of the tenths after the second, divided by the median of the second."""
     _, second, *rest = tenths(values)
     return max(rest) / second
 
 
 def summary(notes: dict[str, list[float]]) -> str:
-    """The memory of every tenth, and how the other figures of the last tenth compare with the second."""
+    """The memory of each tenth, and the change of the other figures from the second tenth to the last."""
     memory = " ".join(f"{median:.0f}" for median in tenths(notes["rss_mib"]))
     parts = [f"MiB by tenth {memory} (x{growth(notes['rss_mib']):.3f})"]
     for name in ("open_files", "step_s"):
@@ -97,7 +97,7 @@ def summary(notes: dict[str, list[float]]) -> str:
 
 @dataclass
 class NotesHook(Hook):
-    """Notes this process's memory, open files and step time."""
+    """Records the memory (MiB), open files and step time (s) of this process."""
 
     path: Path
     notes: dict[str, list[float]] = field(default_factory=lambda: {"rss_mib": [], "open_files": [], "step_s": []})
@@ -115,7 +115,7 @@ class NotesHook(Hook):
 
 
 def worker(folder: Path) -> None:
-    """Run train_mlm.py in this process with one hook more."""
+    """Run train_mlm.py in this process with `NotesHook` added."""
     whole = run_module.Trainer.train
     rank = os.environ["RANK"]
     run_module.Trainer.train = lambda self, hooks: whole(self, [NotesHook(folder / f"notes-rank {rank}.json"), *hooks])

@@ -1,9 +1,9 @@
-"""How long this project trains until it is as good as the Hugging Face Trainer after one epoch.
+"""Measure how long lyricbert trains until its held-out loss equals that of the Hugging Face Trainer after one epoch.
 
     python benchmarks/time_to_loss.py --songs SONGS --model MODEL --out RESULT.json
 
-Trains with the Trainer for an epoch, then with this project's loop on the same lines with the same learning rates over
-an epoch, and looks at the held-out loss under the same masks every so often, off the clock.
+Trains one epoch with the Trainer, then one epoch with lyricbert, on the same lines with the same learning rates. Both
+use the same held-out masks. The time of evaluations does not count.
 """
 
 import argparse
@@ -34,13 +34,13 @@ CONTENDERS = ("trainer", "lyricbert")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--songs", type=Path, required=True, help="lyrics files or a folder of them")
-    parser.add_argument("--model", required=True, help="a BERT: a directory or hub name")
-    parser.add_argument("--out", type=Path, help="where to write the curves as JSON")
-    parser.add_argument("--batch-lines", type=int, default=128, help="lines in a step")
+    parser.add_argument("--songs", type=Path, required=True, help="lyrics: a file or a folder")
+    parser.add_argument("--model", required=True, help="BERT to start from: a directory or a hub name")
+    parser.add_argument("--out", type=Path, help="output file for the curves, as JSON")
+    parser.add_argument("--batch-lines", type=int, default=128, help="number of lines per step")
     parser.add_argument("--lr", type=float, default=2e-4, help="peak learning rate of both")
-    parser.add_argument("--epochs", type=float, default=1.0, help="length of both runs")
-    parser.add_argument("--looks", type=int, default=40, help="how often our held-out loss is looked at")
+    parser.add_argument("--epochs", type=float, default=1.0, help="length of both runs in epochs")
+    parser.add_argument("--looks", type=int, default=40, help="number of evaluations of lyricbert during training")
     parser.add_argument("--worker", nargs=2, metavar=("CONTENDER", "STORE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -54,22 +54,22 @@ def main() -> None:
     reached = next((point for point in curves["lyricbert"] if point[1] <= goal), None)
     print(f"Trainer: held-out loss {goal:.4f} after {seconds:.0f} s")
     if reached is None:
-        print(f"ours did not reach it: {curves['lyricbert'][-1][1]:.4f} after {curves['lyricbert'][-1][0]:.0f} s")
+        print(f"lyricbert did not reach it: {curves['lyricbert'][-1][1]:.4f} after {curves['lyricbert'][-1][0]:.0f} s")
     else:
-        print(f"ours: {reached[1]:.4f} after {reached[0]:.0f} s, {reached[0] / seconds:.0%} of the Trainer's time")
+        print(f"lyricbert: {reached[1]:.4f} after {reached[0]:.0f} s, {reached[0] / seconds:.0%} of the Trainer's time")
     if arguments.out:
         arguments.out.write_text(json.dumps({"machine": machine(), "seconds_and_loss": curves}, indent=2) + "\n")
 
 
 def run_worker(contender: str, store: Path) -> list[tuple[float, float]]:
-    """A contender's curve, made in a process of its own."""
+    """Train a contender in a new process. Returns its curve, see `train`."""
     command = [sys.executable, __file__, "--worker", contender, str(store), *sys.argv[1:]]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def train(contender: str, store: TokenStore, arguments: argparse.Namespace) -> list[tuple[float, float]]:
-    """(seconds of training, held-out loss) along a run."""
+    """Train a contender. Returns its curve: (seconds of training, held-out loss) of each evaluation."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     steps = round(arguments.epochs * len(line_examples(store, TRAIN)) / arguments.batch_lines)
     setting = Setting(store, arguments.model, arguments.batch_lines, steps, "bf16", device, lr=arguments.lr)
@@ -85,7 +85,7 @@ def train(contender: str, store: TokenStore, arguments: argparse.Namespace) -> l
 
 
 class HeldOut:
-    """The same held-out lines under the same masks for every model."""
+    """Evaluates every model on the same held-out lines with the same masks."""
 
     def __init__(self, store: TokenStore, world: World):
         examples = sample_examples(line_examples(store, VALIDATION), HELD_OUT)
@@ -93,13 +93,13 @@ class HeldOut:
         self._evaluator = MaskedLMEvaluator(examples, words, world, "bf16")
 
     def loss(self, model: MaskedLM) -> float:
-        """The mean loss of a masked token."""
+        """The mean loss over the masked tokens."""
         loss, masked, _ = self._evaluator.losses(model).sum(axis=0)
         return float(loss / masked)
 
 
 class LookHook(Hook):
-    """Looks at the held-out loss every so many steps, while the clock stands still."""
+    """Evaluates the held-out loss every `every` steps, and excludes that time from the clock."""
 
     def __init__(self, held_out: HeldOut, clock: Clock, every: int):
         self._held_out, self._clock, self._every = held_out, clock, every

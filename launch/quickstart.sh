@@ -6,8 +6,8 @@
 #   MODEL=bert-base-uncased SOURCE=my_lyrics/ bash launch/quickstart.sh          BERT base, on GPUs
 #
 # Starts one process per GPU, or 2 processes where there is no GPU; NPROC sets another number.
-# After an interruption, run the same command to resume. Finished stages are kept. Settings are environment variables:
-# see the assignments below.
+# After an interruption, run the same command to resume. Finished stages are kept. Settings are environment variables,
+# which this file documents.
 
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -33,7 +33,7 @@ GOLD=${GOLD-$([ -n "${LINE:-}" ] || echo sheets)}
 LINE=${LINE:-lipstick stains on my [MASK]}
 # A line in which every word is masked in turn. The default is from a held-out song.
 EACH=${EACH:-love is just a warm thing that comes out too soon}
-# Flags of lyricbert.prepare, train_mlm.py and lyricbert.compare. Those for the small BERT take minutes on two CPU cores.
+# Flags of lyricbert.prepare, train_mlm.py and lyricbert.compare. With the small BERT, they take minutes on two CPUs.
 if [ -z "$MODEL" ]; then
     PREPARE_FLAGS=${PREPARE_FLAGS---val-fraction 0.2}
     HEAD_FLAGS=${HEAD_FLAGS---max-steps 150 --head-warmup-steps 150 --tokens-per-batch 512 --eval-every 50}

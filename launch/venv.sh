@@ -22,8 +22,8 @@ install() {
     "$VENV" -m pip install --quiet --disable-pip-version-check "$@"
 }
 
-# install_package: installs lyricbert from this repository in editable mode. It uses the setuptools that came with torch,
-# so that a second call needs no network.
+# install_package: installs lyricbert from this repository in editable mode. It uses the setuptools that came with
+# torch, so that a second call needs no network.
 install_package() {
     install --no-deps --no-build-isolation -e "$REPO"
 }

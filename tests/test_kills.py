@@ -18,7 +18,7 @@ def test_a_run_killed_ten_times_is_bit_for_bit_the_one_left_alone(tmp_path, stor
     said = capsys.readouterr().out
     assert ended.value.code == 0, said
     assert "10 kills" in said
-    assert "bit for bit the same" in said
+    assert "bit-identical" in said
     assert next(starts) == 12
 
 
