@@ -1,10 +1,10 @@
 """train_mlm.py with a fault: python faulty.py FAULT RANK FIRST LAST ARGUMENT...
 
-nan: the loss of `RANK` is not a number in the steps FIRST to LAST (from 1; the trial batch is not a step).
-hang: `RANK` stops where it is in step FIRST.
-die: `RANK` is killed in step FIRST, the first time that torchrun has started it.
-slow: `RANK` takes an hour for step FIRST.
-signal: `RANK` is sent SIGTERM while it evaluates after step FIRST.
+nan: the loss of RANK is NaN in the steps FIRST to LAST (from 1; the trial batch is not a step).
+hang: RANK hangs in step FIRST.
+die: RANK is killed in step FIRST, but not after a restart by torchrun.
+slow: RANK takes an hour for step FIRST.
+signal: RANK gets SIGTERM during the evaluation after step FIRST.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Start scripts, also under torchrun, as forks of a process that has torch and transformers imported.
+"""Start scripts, also under torchrun, as forks of a process that has already imported torch and transformers.
 
-Their imports take seconds of every new interpreter. torchrun is torch's own: rendezvous, signals, restarts and exit
-statuses are real, but it forks its ranks. Start `sys.executable` where a new interpreter matters.
+This saves several seconds per process. torchrun is the real one, with its rendezvous, signals, restarts and exit
+statuses, but it forks its ranks. Start `sys.executable` in tests that need a new interpreter.
 """
 
 import multiprocessing
@@ -57,7 +57,7 @@ class ForkedCommand:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill it and what else is in its session; the ranks of torchrun have their own."""
+        """Kill all processes in its session. The ranks of torchrun have their own sessions."""
         os.killpg(self.pid, signal.SIGKILL)
 
 
@@ -73,13 +73,13 @@ def torchrun(processes: int, script: str, *arguments: object, restarts: int = 0)
 
 
 def run_script(words: list[str]) -> None:
-    """What `python SCRIPT ARGUMENT...` does."""
+    """Do what `python SCRIPT ARGUMENT...` does."""
     sys.argv = words
     runpy.run_path(words[0], run_name="__main__")
 
 
 def run_torchrun(words: list[str]) -> None:
-    """What `torchrun WORD...` does, but its ranks are forks."""
+    """Do what `torchrun WORD...` does, but fork the ranks."""
     from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
     from torch.distributed.run import main
 
@@ -98,7 +98,7 @@ class _ForkingPopen(subprocess.Popen):
 
 
 def _context() -> multiprocessing.context.BaseContext:
-    """Starts the process to fork from, if there is none yet; it ends with this one."""
+    """Start the process to fork from, unless it runs already. It ends with this process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["preloaded"])
     before = dict(os.environ)
@@ -124,7 +124,10 @@ def _serve(
 
 
 def _become(main: Callable[[list[str]], None], words: list[str], environment: Mapping[str, str]) -> NoReturn:
-    """Be a new process with `main`, with its exit status. Leave at once, as threads that were not forked are missed."""
+    """Run `main` as a new process would, and exit with its status.
+
+    Exits without the usual clean-up, which would miss the threads that a fork does not copy.
+    """
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2):
         signal.signal(number, signal.SIG_DFL)

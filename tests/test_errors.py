@@ -18,7 +18,7 @@ def fail(error: UserError):
         ("1", FailedElsewhere("no disk"), 2, ""),
     ],
 )
-def test_the_process_that_knows_what_is_wrong_ends_first(monkeypatch, capfd, local_rank, error, turn, said):
+def test_a_process_with_its_own_error_ends_first(monkeypatch, capfd, local_rank, error, turn, said):
     """torchrun ends the others as soon as one has ended."""
     waited = []
     monkeypatch.setattr(errors.time, "sleep", waited.append)

@@ -1,4 +1,4 @@
-"""A loss that is no number on one rank, and a rank that hangs: what the others do."""
+"""The reaction of the other ranks to a NaN loss on one rank, and to a rank that hangs."""
 
 import math
 import re
@@ -26,7 +26,7 @@ def arguments(store_dir: Path, model_dir: Path, out: Path) -> list[object]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_a_loss_that_is_no_number_on_one_rank_is_skipped_by_all(tmp_path, store_dir, model_dir, precision):
+def test_all_ranks_skip_a_step_with_a_nan_loss_on_one_rank(tmp_path, store_dir, model_dir, precision):
     run = tmp_path / "run"
     common = (*arguments(store_dir, model_dir, run), "--precision", precision)
     finish(torchrun(2, "tests/faulty.py", "nan", 1, 3, 5, *common))
@@ -38,7 +38,7 @@ def test_a_loss_that_is_no_number_on_one_rank_is_skipped_by_all(tmp_path, store_
     assert (run / "model").is_dir()
 
 
-def test_too_many_in_a_row_end_the_run_and_name_the_examples(tmp_path, store_dir, model_dir):
+def test_too_many_skipped_steps_end_the_run_and_name_the_examples(tmp_path, store_dir, model_dir):
     run = tmp_path / "run"
     common = arguments(store_dir, model_dir, run)
     process = torchrun(2, "tests/faulty.py", "nan", 1, 6, 99, *common, "--max-bad-steps", 3)
@@ -56,12 +56,12 @@ def test_too_many_in_a_row_end_the_run_and_name_the_examples(tmp_path, store_dir
     assert [int(line) for line in named.split(", ")] == lines[:8].tolist()
     assert (run / "checkpoints" / "step-00000004").is_dir()
     assert not (run / "model").exists()
-    # Nothing was trained on what was not finite, so the run goes on from there once the cause is gone.
+    # Steps with a non-finite loss made no update. So the run resumes when the cause is gone.
     finish(torchrun(2, "train_mlm.py", *common))
     assert (run / "model").is_dir()
 
 
-def test_a_rank_that_hangs_is_named_when_time_is_up(tmp_path, store_dir, model_dir):
+def test_a_timeout_names_the_rank_that_hangs(tmp_path, store_dir, model_dir):
     flags = (*arguments(store_dir, model_dir, tmp_path / "run"), "--global-micro-batches", 3, "--timeout-minutes", 0.2)
     process = torchrun(3, "tests/faulty.py", "hang", 1, 4, 4, *flags)
     ranks = children_of(process, 3)
@@ -80,7 +80,7 @@ def children_of(process: ForkedCommand, count: int) -> list[int]:
 
 
 def has_ended(pid: int) -> bool:
-    """A process that nobody has waited for yet has ended too."""
+    """True if the process has ended. A zombie counts as ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

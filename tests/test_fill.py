@@ -40,7 +40,7 @@ def test_two_models_side_by_side(capsys, model_dir, moon_dir):
     assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_the_rank_beyond_the_top(capsys, moon_dir, tokenizer):
+def test_the_rank_of_a_word_outside_the_top_predictions(capsys, moon_dir, tokenizer):
     full = json.loads(output(capsys, "the [MASK]", "--model", moon_dir, "--top", len(tokenizer), "--json"))
     order = [entry["token"] for entry in full["models"][0]["predictions"]]
     word = next(token for token in reversed(order) if len(token) > 2 and token.isalpha())
@@ -62,7 +62,7 @@ def test_the_table_shows_models_words_and_ranks(capsys, model_dir, moon_dir):
     assert "rank 1 " in lines[-1]
 
 
-def test_every_word_in_turn(capsys, model_dir, moon_dir):
+def test_mask_each(capsys, model_dir, moon_dir):
     line = "Moon, rain and the moon"  # "and" is three pieces in this vocabulary
     result = json.loads(output(capsys, line, "--model", model_dir, "--model", moon_dir, "--mask-each", "--json"))
     assert [word["word"] for word in result["words"]] == ["Moon", "rain", "and", "the", "moon"]
@@ -91,7 +91,7 @@ def spaced_dir(work):
     return make_model(work / "spaced", BertForMaskedLM, tokenizer)
 
 
-def test_every_word_in_turn_with_two_tokenizers(capsys, model_dir, spaced_dir):
+def test_mask_each_with_two_tokenizers(capsys, model_dir, spaced_dir):
     line = "Moon and rain, don't stop!"
     arguments = (line, "--model", model_dir, "--model", spaced_dir, "--mask-each")
     words = json.loads(output(capsys, *arguments, "--json"))["words"]
@@ -115,7 +115,7 @@ def test_a_vocabulary_smaller_than_the_top_leaves_blank_cells(capsys, model_dir,
         assert re.search(r"0\.\d{4}", lines[-1]).start() > 36 * wide
 
 
-def test_a_fresh_head_is_said(capsys, encoder_dir):
+def test_a_missing_head_gives_a_warning(capsys, encoder_dir):
     call(fill.main, "the [MASK]", "--model", encoder_dir)
     assert f"{encoder_dir} has no MLM head" in capsys.readouterr().err
 

@@ -8,8 +8,10 @@ from benchmarks import chaos
 SETTINGS = ("--tokens-per-batch", "128", "--checkpoint-every", "7", "--keep-last", "2", "--eval-every", "40")
 
 
-def test_a_run_killed_ten_times_is_bit_for_bit_the_one_left_alone(tmp_path, store_dir, model_dir, monkeypatch, capsys):
-    """The first kill and the sixth, which is one in a checkpoint, are of torchrun as a user starts it."""
+def test_a_run_killed_ten_times_is_bit_identical_to_an_uninterrupted_run(
+    tmp_path, store_dir, model_dir, monkeypatch, capsys
+):
+    """Kills 1 and 6 use a real torchrun, the others forks, which start faster. Kill 6 is during a checkpoint."""
     starts, as_a_user = count(), chaos.torchrun
     monkeypatch.setattr(chaos, "torchrun", lambda *words: (as_a_user if next(starts) in (1, 6) else torchrun)(*words))
     settings = ["--data", store_dir, "--model", model_dir, "--work", tmp_path, "--kills", 10]
@@ -22,8 +24,8 @@ def test_a_run_killed_ten_times_is_bit_for_bit_the_one_left_alone(tmp_path, stor
     assert next(starts) == 12
 
 
-def test_torchrun_starts_a_killed_rank_again_and_the_run_goes_on(tmp_path, store_dir, model_dir):
-    """`--max-restarts`: one rank is killed, torchrun starts the group again, which goes on from the last checkpoint."""
+def test_torchrun_restarts_a_killed_rank_and_the_run_resumes(tmp_path, store_dir, model_dir):
+    """With `--max-restarts`, torchrun restarts all ranks after one is killed. They resume from a checkpoint."""
     common = ["--data", store_dir, "--model", model_dir, "--log-every", 1, "--max-steps", 60, *SETTINGS]
     finish(torchrun(2, "train_mlm.py", *common, "--out", tmp_path / "alone"))
     faults = ("die", 1, 20, 20)

@@ -1,4 +1,4 @@
-"""The launchers, as a user starts them. `srun` and `scontrol` are stand-ins that run the command on this machine."""
+"""The launchers as a user starts them. Fake `srun` and `scontrol` run the command on this machine."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ def test_one_process_per_gpu_or_two_without_gpus(installed, visible, processes, 
 
 @pytest.fixture
 def cluster(tmp_path) -> Path:
-    """A folder of stand-ins for SLURM's commands; `scontrol` notes what it is asked."""
+    """A folder of fake SLURM commands. `scontrol` records its arguments."""
     scripts = {
         "srun": 'shift\nexec "$@"',  # the first argument is srun's own flag
         "scontrol": f'[ "$1" = show ] && echo 127.0.0.1 || echo "$@" >> "{tmp_path}/asked"',
@@ -106,7 +106,7 @@ def test_sbatch_to_the_end(task, cluster, store_dir, model_dir):
     ],
 )
 def test_sbatch_shares_the_cpus_of_a_node_between_its_processes(settings, installed, processes, threads, cluster):
-    """One process per GPU of the job, or two. `srun` is told the CPUs, which it does not inherit."""
+    """One process per GPU of the job, or two. `srun` does not inherit the number of CPUs, so it must be passed."""
     variables = {
         "PATH": path_with(cluster / "bin", nvidia_smi(cluster, installed)),
         "PYTHON": note_taking_python(cluster),
@@ -119,7 +119,7 @@ def test_sbatch_shares_the_cpus_of_a_node_between_its_processes(settings, instal
 
 
 @without_slurm
-def test_sbatch_out_of_time_saves_and_requeues(cluster, store_dir, model_dir):
+def test_sbatch_at_its_time_limit_saves_and_requeues(cluster, store_dir, model_dir):
     settings = {"DATA": store_dir, "MODEL": model_dir, "OUT": "run", "GPUS": 2}
     job = submit(cluster, "mlm.sbatch", settings, "--max-steps", "100000")
     while max((record["step"] for record in read_metrics(cluster / "run/metrics.jsonl")), default=0) < 5:
@@ -160,7 +160,7 @@ def test_sbatch_without_the_package_says_how_to_install_it(command, cluster):
     ],
 )
 def test_a_pipeline_that_cannot_start_submits_nothing(cluster, settings, complaint):
-    """`sbatch` is a stand-in that notes what it is asked."""
+    """A fake `sbatch` records its arguments."""
     write_programs(cluster / "bin", {"sbatch": f'echo "$@" >> "{cluster}/asked"'})
     (cluster / "lyrics.txt").write_text("la la la\n")
     (cluster / "done/report").mkdir(parents=True)
@@ -181,5 +181,5 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
 
 
 def test_the_tests_and_what_they_start_see_no_gpu():
-    """Else a machine with one GPU refuses their two and four processes."""
+    """Otherwise a machine with one GPU refuses runs of two and four processes."""
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""

@@ -1,4 +1,4 @@
-"""launch/quickstart.sh, as a user starts it; pip is a stand-in, since .ci/run runs the real thing."""
+"""launch/quickstart.sh as a user starts it, but with a fake pip. .ci/run uses the real one."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def refuse(process: subprocess.Popen) -> str:
     return said
 
 
-def test_it_ends_with_the_report_and_keeps_what_is_done(box):
+def test_it_ends_with_the_report_and_keeps_finished_stages(box):
     said = finish(quickstart(box))
     report = said[said.index("== The report") :]
     tables, compared = report.split("# Did adapting help?")
@@ -111,7 +111,7 @@ def test_it_ends_with_the_report_and_keeps_what_is_done(box):
 
 @pytest.mark.parametrize(("installed", "processes"), [(0, 2), (1, 1), (5, 5)])
 def test_the_default_is_one_process_per_gpu_or_two_without_gpus(box, installed, processes):
-    """The interpreter is a stand-in that notes how it is asked to train, and then fails."""
+    """A fake interpreter prints the training command and then fails."""
     python = box / "a copy/.venv/bin/python"
     python.write_text('#!/bin/sh\n[ "$2" != torch.distributed.run ] || { echo "$@"; exit 1; }\n')
     driver = nvidia_smi(box, installed)
@@ -122,7 +122,7 @@ def test_the_default_is_one_process_per_gpu_or_two_without_gpus(box, installed, 
     assert f" --nproc-per-node {processes} " in said
 
 
-def test_interrupted_in_training_it_goes_on(box):
+def test_an_interrupted_training_resumes(box):
     longer = {"MLM_FLAGS": "--max-steps 3000 --tokens-per-batch 256 --checkpoint-every 2 --keep-last 10000"}
     process = quickstart(box, **longer)
     while not list((box / "out/mlm/checkpoints").glob("step-*")):

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGUSR2: to one rank, to all, during an evaluation, and twice."""
+"""SIGTERM, SIGINT and SIGUSR2 to one rank or to all ranks, during an evaluation, and twice."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def stopped_at(run: Path) -> int:
     ("number", "ranks"),
     [(signal.SIGTERM, [1]), (signal.SIGUSR2, [0]), (signal.SIGINT, [0, 1])],
 )
-def test_ranks_that_are_signalled_stop_together(tmp_path, store_dir, model_dir, number, ranks):
+def test_all_ranks_stop_after_a_signal_to_any_of_them(tmp_path, store_dir, model_dir, number, ranks):
     run = tmp_path / "run"
     process = torchrun(2, "train_mlm.py", *arguments(store_dir, model_dir, run))
     wait_for(lambda: last_step(run) >= 20, process)
@@ -41,7 +41,7 @@ def test_ranks_that_are_signalled_stop_together(tmp_path, store_dir, model_dir, 
 
 
 @pytest.mark.parametrize(("step", "stop"), [(0, 1), (40, 41)])
-def test_a_signal_during_an_evaluation_counts_at_the_next_step(tmp_path, store_dir, model_dir, step, stop):
+def test_a_signal_during_an_evaluation_stops_the_run_after_the_next_step(tmp_path, store_dir, model_dir, step, stop):
     run = tmp_path / "run"
     errors = finish(torchrun(2, "tests/faulty.py", "signal", 1, step, step, *arguments(store_dir, model_dir, run)))
     assert f"Stopped by a signal to another process at step {stop}." in errors

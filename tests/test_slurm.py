@@ -39,7 +39,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, store_dir, model_dir):
-    """What every job has to end with: two processes of this machine, left alone."""
+    """An uninterrupted run of two processes on this machine. Every job must give the same result."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
     finish(torchrun(2, "train_mlm.py", "--data", store_dir, "--model", model_dir, "--out", run, *FLAGS))
     return run
@@ -68,7 +68,7 @@ class Job:
         return int(self._cluster.job(self.number).get("Restarts", 0))
 
     def wait(self, condition: Callable[[], bool], every: float = 0.5) -> None:
-        """Wait for the condition, looking at it every so many seconds."""
+        """Wait for the condition. Checks it every `every` seconds."""
         end = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < end, f"{self.state}, step {last_step(self.run)}:\n{self.said}"
@@ -161,8 +161,8 @@ def test_preempted_by_a_job_of_a_higher_partition(cluster, job, undisturbed):
     assert_finished(preempted, undisturbed, restarts=1)
 
 
-def test_out_of_time(cluster, job, undisturbed):
-    """SLURM looks at times every 30 seconds, and warns up to a minute early."""
+def test_time_limit(cluster, job, undisturbed):
+    """SLURM checks time limits every 30 seconds, and sends the signal up to a minute early."""
     short = job("--time=1", "--signal=B:USR2@10")
     short.pause_midway()
     short.wait(lambda: "SLURM sent SIGUSR2, stopping" in short.said)
@@ -176,7 +176,7 @@ def test_out_of_time(cluster, job, undisturbed):
     assert short.restarts >= 1
 
 
-def test_a_node_is_lost(cluster, job, undisturbed):
+def test_a_lost_node(cluster, job, undisturbed):
     lost = job()
     lost.pause_midway()
     cluster.call("scontrol", "update", "nodename=n2", "state=down", "reason=test")
@@ -196,7 +196,7 @@ def test_a_node_is_lost(cluster, job, undisturbed):
     ],
 )
 def test_the_cpus_of_a_job_reach_its_processes(script, options, nodes, threads, cpus, started, cluster, repository):
-    """On every node. The interpreter is a stand-in that notes what it is started with."""
+    """On every node. A fake interpreter records its arguments and environment."""
     python = note_taking_python(repository)
     settings = {"PYTHON": python, "REPO": ROOT, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": ""}
     job = submit(cluster, settings, f"--chdir={repository}", *options, ROOT / f"launch/{script}.sbatch")

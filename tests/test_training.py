@@ -1,4 +1,4 @@
-"""The trainers as a user starts them: any number of processes, stopped and resumed, watched in TensorBoard."""
+"""The trainers as a user starts them: with several processes, stopped and resumed, with TensorBoard."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def assert_same_weights(run: Path, other: Path) -> None:
 
 
 def rewind(run: Path, step: int) -> None:
-    """Take away the result and all checkpoints after `step`, as if the run had been killed."""
+    """Remove the model and all checkpoints after `step`, as if the run had been killed."""
     shutil.rmtree(run / "model")
     for checkpoint in (run / "checkpoints").iterdir():
         if step_of(checkpoint) > step:
@@ -74,7 +74,7 @@ def assert_each_step_once(run: Path) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(work, store_dir, model_dir) -> Path:
-    """A run of two processes that nothing stopped."""
+    """An uninterrupted run of two processes."""
     out = work / "undisturbed"
     finish(torchrun(2, "train_mlm.py", *mlm_arguments(store_dir, model_dir, out, "--max-steps", STEPS)))
     return out
@@ -116,8 +116,8 @@ def test_any_number_of_processes_trains_the_same(alone, processes, request):
         torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
 
 
-def test_four_processes_add_up_in_the_same_order_after_going_on(four, tmp_path, store_dir, model_dir):
-    """Two addends have one sum; from three on, DDP's gradient buckets have to be those of the run left alone."""
+def test_four_processes_sum_gradients_in_the_same_order_after_resuming(four, tmp_path, store_dir, model_dir):
+    """The order of a sum matters from three addends on. So DDP's gradient buckets must be those of the first run."""
     shutil.copytree(four, tmp_path / "run")
     rewind(tmp_path / "run", 10)
     errors = finish(torchrun(4, "train_mlm.py", *few_steps(store_dir, model_dir, tmp_path / "run")))
@@ -127,7 +127,7 @@ def test_four_processes_add_up_in_the_same_order_after_going_on(four, tmp_path, 
 
 
 @pytest.mark.parametrize("processes", [1, 4])
-def test_two_processes_stop_and_another_number_goes_on(two, alone, processes, tmp_path, store_dir, model_dir):
+def test_another_number_of_processes_resumes_the_run_of_two(two, alone, processes, tmp_path, store_dir, model_dir):
     run = tmp_path / "run"
     shutil.copytree(two, run)
     rewind(run, 10)
@@ -141,8 +141,8 @@ def test_two_processes_stop_and_another_number_goes_on(two, alone, processes, tm
         torch.testing.assert_close(weights(run)[name], tensor, rtol=1e-3, atol=2e-4, msg=name)
 
 
-def test_three_processes_start_and_two_go_on_with_as_many_micro_batches(tmp_path, store_dir, model_dir):
-    """Three processes have six in a step by default, two would have four."""
+def test_two_processes_resume_the_run_of_three_with_the_same_micro_batches(tmp_path, store_dir, model_dir):
+    """By default, three processes use six micro-batches per step, but two processes use four."""
     run = tmp_path / "run"
     arguments = few_steps(store_dir, model_dir, run)
     finish(torchrun(3, "train_mlm.py", *arguments))
@@ -160,7 +160,7 @@ def test_training_lowers_the_held_out_loss(undisturbed):
     assert losses[STEPS] < losses[0] - 0.3
 
 
-def test_going_on_from_the_middle_of_an_epoch_is_the_same_run(undisturbed, tmp_path, store_dir, model_dir):
+def test_resuming_in_the_middle_of_an_epoch_equals_the_uninterrupted_run(undisturbed, tmp_path, store_dir, model_dir):
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
     rewind(run, 50)
@@ -170,7 +170,7 @@ def test_going_on_from_the_middle_of_an_epoch_is_the_same_run(undisturbed, tmp_p
     assert_each_step_once(run)  # what was written after step 50 the first time is taken back
 
 
-def test_a_signal_saves_and_the_same_command_goes_on(undisturbed, tmp_path, store_dir, model_dir):
+def test_a_signal_saves_a_checkpoint_and_the_same_command_resumes(undisturbed, tmp_path, store_dir, model_dir):
     run = tmp_path / "run"
     arguments = mlm_arguments(store_dir, model_dir, run, "--max-steps", STEPS)
     process = torchrun(2, "train_mlm.py", *arguments)
@@ -229,7 +229,7 @@ def test_everything_is_monitored(undisturbed):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_mixed_precision_trains_on(tmp_path, store_dir, model_dir, precision):
+def test_mixed_precision_lowers_the_held_out_loss(tmp_path, store_dir, model_dir, precision):
     arguments = mlm_arguments(store_dir, model_dir, tmp_path / "run", "--max-steps", 40)
     call(train_mlm.main, *arguments, "--precision", precision)
     losses = curve(tmp_path / "run", "eval/loss")
@@ -243,7 +243,7 @@ def test_sections_and_both_ways_of_masking(tmp_path, store_dir, model_dir, maski
     assert curve(tmp_path / "run", "eval/loss")[20] < curve(tmp_path / "run", "eval/loss")[0]
 
 
-def test_packed_rows_train_as_well_and_go_on(tmp_path, store_dir, model_dir):
+def test_packed_rows_train_and_resume(tmp_path, store_dir, model_dir):
     settings = ("--max-steps", 24, "--tokens-per-batch", 512, "--layout", "packed", "--checkpoint-every", 12)
     runs = [tmp_path / name for name in ("run", "other")]
     for run in runs:
@@ -269,7 +269,7 @@ def test_compressed_gradients_are_rounded_and_profiles_written(alone, tmp_path, 
     assert "aten::mm" in names
 
 
-def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
+def test_head_warmup_trains_only_the_head(tmp_path, store_dir, encoder_dir, capfd):
     warmup = ("--head-warmup-steps", 3, "--head-warmup-lr", 5e-3, "--checkpoint-every", 3)
     arguments = mlm_arguments(store_dir, encoder_dir, tmp_path / "run", "--max-steps", 6, *warmup)
     call(train_mlm.main, *arguments)
@@ -286,7 +286,7 @@ def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
     rates = curve(tmp_path / "run", "train/lr")
     assert [rates[step] for step in (1, 2, 3)] == [5e-3] * 3
     assert max(rates[step] for step in (4, 5, 6)) <= 1e-3
-    # Going on from the end of the warm-up, with no optimizer state of the encoder yet, is the same run.
+    # Resuming at the end of the warm-up, when the encoder has no optimizer state yet, gives the same weights.
     shutil.copytree(tmp_path / "run", tmp_path / "whole")
     rewind(tmp_path / "run", 3)
     call(train_mlm.main, *arguments)
@@ -294,7 +294,7 @@ def test_the_head_warms_up_alone(tmp_path, store_dir, encoder_dir, capfd):
     assert_same_weights(tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_head_can_be_trained_on_top_of_a_resting_encoder(tmp_path, store_dir, encoder_dir):
+def test_a_head_can_be_trained_on_a_frozen_encoder(tmp_path, store_dir, encoder_dir):
     head_only = ("--max-steps", 10, "--head-warmup-steps", 10, "--head-warmup-lr", 5e-3)
     call(train_mlm.main, *mlm_arguments(store_dir, encoder_dir, tmp_path / "run", *head_only))
     before, after = (load_file(path / "model.safetensors") for path in (encoder_dir, tmp_path / "run/model"))
@@ -305,8 +305,8 @@ def test_a_head_can_be_trained_on_top_of_a_resting_encoder(tmp_path, store_dir, 
     assert losses[10] < losses[0]
 
 
-def test_the_warm_up_is_the_same_in_two_processes(tmp_path, store_dir, encoder_dir):
-    """The thaw falls into the second epoch, after DDP has reduced the head's gradients only."""
+def test_head_warmup_is_the_same_with_two_processes(tmp_path, store_dir, encoder_dir):
+    """The encoder is unfrozen in the second epoch, after DDP has reduced only the gradients of the head."""
     warmup = ("--max-steps", 20, "--head-warmup-steps", 15)
     arguments = {run: mlm_arguments(store_dir, encoder_dir, tmp_path / run, *warmup) for run in ("one", "two")}
     call(train_mlm.main, *arguments["one"])
@@ -338,7 +338,7 @@ def test_the_other_triplet_losses(tmp_path, store_dir, model_dir, loss):
     assert distance[30] != distance[0]
 
 
-def test_going_on_from_a_named_checkpoint(alone, tmp_path, store_dir, model_dir):
+def test_resuming_from_a_named_checkpoint(alone, tmp_path, store_dir, model_dir):
     checkpoint = alone / "checkpoints/step-00000010"
     call(train_mlm.main, *few_steps(store_dir, model_dir, tmp_path / "run"), "--resume", checkpoint)
     assert list(curve(tmp_path / "run")) == list(range(11, 21))

@@ -23,7 +23,7 @@ def epoch(sampler: LengthBucketSampler, number: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("count", [4, 5, 17, 100, 1003])
 @pytest.mark.parametrize("multiple", [1, 2, 4])
-def test_every_example_once_an_epoch(count, multiple):
+def test_every_example_is_in_one_batch_per_epoch(count, multiple):
     lengths, sampler = sampler_of(count, multiple=multiple)
     for number in range(3):
         batches = epoch(sampler, number)
@@ -42,7 +42,7 @@ def test_the_same_examples_in_a_step_for_any_number_of_ranks():
             assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
-def test_a_step_is_given_by_its_index():
+def test_a_step_depends_only_on_its_index():
     _, walked = sampler_of(500)
     for step in range(2 * walked.steps_per_epoch + 2):
         reached = walked.micro_batches(step)
@@ -50,14 +50,14 @@ def test_a_step_is_given_by_its_index():
     assert all(np.array_equal(a, b) for a, b in zip(reached, jumped.micro_batches(step), strict=True))
 
 
-def test_batches_are_full_of_like_lengths_and_shuffled():
+def test_batches_are_full_and_shuffled_and_have_similar_lengths():
     lengths, sampler = sampler_of(5000, budget=512)
     batches = epoch(sampler, 0)
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert lengths.sum() / padded > 0.99
     assert padded / len(batches) > 0.9 * 512
     widths = np.array([lengths[batch].max() for batch in batches])
-    # In order of length the correlation of neighbours would be near 1.
+    # If batches were sorted by length, the correlation of neighbours would be near 1.
     assert abs(np.corrcoef(widths[:-1], widths[1:])[0, 1]) < 0.3
 
 
@@ -72,7 +72,7 @@ def test_epochs_differ_and_seeds_differ():
     assert any(not np.array_equal(a, b) for a, b in zip(first, reseeded, strict=True))
 
 
-def test_the_largest_batch_is_as_large_as_any():
+def test_no_batch_is_larger_than_the_largest():
     lengths, sampler = sampler_of(500)
     largest = sampler.largest()[:, 0]
     width = lengths[largest].max()
@@ -80,7 +80,7 @@ def test_the_largest_batch_is_as_large_as_any():
     assert any(set(largest) == set(batch) for batch in epoch(sampler, 0))
 
 
-def test_a_plan_needs_little_more_memory_than_one_number_an_example(monkeypatch):
+def test_a_plan_needs_little_more_memory_than_one_number_per_example(monkeypatch):
     monkeypatch.setattr(sampler_module, "CHUNK", 1 << 16)
     lengths = np.random.default_rng(0).integers(3, 60, size=3_000_000, dtype=np.int32)
     tracemalloc.start()
@@ -92,7 +92,7 @@ def test_a_plan_needs_little_more_memory_than_one_number_an_example(monkeypatch)
     assert peak < 5 * len(lengths)
 
 
-def test_plans_that_cannot_be_kept_are_refused():
+def test_impossible_plans_are_refused():
     with pytest.raises(UserError, match="--tokens-per-batch 10"):
         LengthBucketSampler(np.array([5, 11, 4, 4]), 10, 2, 0)
     with pytest.raises(UserError, match="too few"):
@@ -101,7 +101,7 @@ def test_plans_that_cannot_be_kept_are_refused():
         LengthBucketSampler(np.array([10, 10, 10]), 10, 2, 0)
 
 
-def test_the_default_of_micro_batches_is_the_smallest_multiple_of_the_processes_from_four_on():
+def test_the_default_of_micro_batches_is_the_smallest_multiple_of_the_processes_above_three():
     resolved = {processes: resolve_micro_batches(None, processes) for processes in (1, 2, 3, 4, 5, 6, 7, 8, 64)}
     assert resolved == {1: 4, 2: 4, 3: 6, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 64: 64}
     assert resolve_micro_batches(3, 1) == resolve_micro_batches(3, 3) == 3
@@ -111,7 +111,7 @@ def test_the_default_of_micro_batches_is_the_smallest_multiple_of_the_processes_
 
 @st.composite
 def corpora(draw) -> np.ndarray:
-    """Lengths of up to some thousand examples: of up to 600 different lengths, rare and frequent ones."""
+    """Lengths of up to several thousand examples, with up to 600 different lengths, rare and frequent."""
     kinds = draw(st.lists(st.tuples(st.integers(2, 600), st.integers(1, 60)), min_size=1, max_size=40))
     spread = draw(st.integers(0, 400))
     every_length = np.arange(2, 2 + spread).repeat(draw(st.integers(1, 4)))

@@ -30,7 +30,7 @@ def finished(work, store_dir, model_dir) -> Path:
 
 @pytest.fixture
 def run(tmp_path, finished) -> Path:
-    """A copy to harm."""
+    """A copy that a test can damage."""
     return shutil.copytree(finished, tmp_path / "run")
 
 
@@ -41,7 +41,7 @@ def arguments(store_dir, model_dir, out) -> list[object]:
     ]
 
 
-def test_checkpoints_are_whole_and_newest_first(run):
+def test_checkpoints_are_valid_and_newest_first(run):
     found = checkpoints(run / "checkpoints")
     assert [path.name for path in found] == ["step-00000006", "step-00000004", "step-00000002"]
     assert all(verify(path) is None for path in found)
@@ -53,7 +53,7 @@ FILES = ["model.safetensors", "optimizer.pt", "state.json", "manifest.json"]
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_a_damaged_checkpoint_is_passed_over(run, name, damage):
+def test_a_damaged_checkpoint_is_skipped(run, name, damage):
     path = run / "checkpoints/step-00000006" / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -66,7 +66,7 @@ def test_a_damaged_checkpoint_is_passed_over(run, name, damage):
     assert "step-00000006" in warnings[0]
 
 
-def test_a_run_goes_on_from_the_last_whole_checkpoint(run, store_dir, model_dir, capfd):
+def test_a_run_resumes_from_the_newest_valid_checkpoint(run, store_dir, model_dir, capfd):
     before = read_metrics(run / "metrics.jsonl")
     (run / "checkpoints/step-00000006/model.safetensors").write_bytes(b"")
     call(train_mlm.main, *arguments(store_dir, model_dir, run))
@@ -80,7 +80,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(run, store_dir, model_dir,
     ]
 
 
-def test_half_made_checkpoints_are_not_taken_for_checkpoints(run):
+def test_incomplete_checkpoints_are_ignored(run):
     directory = run / "checkpoints"
     (directory / ".step-00000008.tmp-1").mkdir()
     (directory / ".step-00000001.removed").mkdir()
@@ -88,7 +88,7 @@ def test_half_made_checkpoints_are_not_taken_for_checkpoints(run):
     assert {path.name for path in leftovers(directory)} == {".step-00000008.tmp-1", ".step-00000001.removed"}
 
 
-def test_the_last_and_the_best_are_kept(run):
+def test_the_newest_and_the_best_checkpoints_are_kept(run):
     prune(run / "checkpoints", keep_last=1, best_step=2)
     assert [path.name for path in checkpoints(run / "checkpoints")] == ["step-00000006", "step-00000002"]
 
@@ -97,8 +97,8 @@ def test_the_last_and_the_best_are_kept(run):
     max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(name=st.sampled_from(FILES), where=st.floats(0, 1, exclude_max=True), bit=st.none() | st.integers(0, 7))
-def test_one_bit_or_the_end_of_any_file_is_noticed(tmp_path, finished, name, where, bit):
-    """A bit flipped at any place, or the file cut there: the checkpoint is refused, and the one before it taken."""
+def test_a_flipped_bit_or_a_truncated_file_is_detected(tmp_path, finished, name, where, bit):
+    """After a flipped bit or a truncation at any place, the checkpoint is skipped and the previous one is used."""
     if not (tmp_path / "checkpoints").exists():
         shutil.copytree(finished / "checkpoints", tmp_path / "checkpoints")
     path = tmp_path / "checkpoints/step-00000006" / name
@@ -114,7 +114,7 @@ def test_one_bit_or_the_end_of_any_file_is_noticed(tmp_path, finished, name, whe
     assert [str(path.parent) in warning for warning in warnings] == [True]
 
 
-def test_no_whole_checkpoint_is_an_error_and_changes_nothing(run, store_dir, model_dir):
+def test_no_valid_checkpoint_is_an_error_and_changes_nothing(run, store_dir, model_dir):
     for checkpoint in checkpoints(run / "checkpoints"):
         (checkpoint / "optimizer.pt").write_bytes(b"")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_run_is_refused(run, tmp_path, store_dir, model_
 
 @pytest.mark.parametrize(("saved", "said"), [(None, 1), (SAMPLER_VERSION - 1, SAMPLER_VERSION - 1), (99, 99)])
 def test_a_checkpoint_of_another_version_of_the_sampler_is_refused(run, store_dir, model_dir, saved, said):
-    """Its steps had other batches. The first release saved no version at all."""
+    """Its steps had different batches. The first release saved no version."""
     checkpoint = run / "checkpoints/step-00000006"
     state = json.loads((checkpoint / "state.json").read_text())
     assert state["identity"].pop("sampler") == SAMPLER_VERSION
@@ -162,7 +162,7 @@ def test_a_checkpoint_of_another_version_of_the_sampler_is_refused(run, store_di
     assert "\n" not in str(error.value)
 
 
-def test_a_model_that_changed_in_its_place_is_refused(tmp_path, store_dir, model_dir, tokenizer):
+def test_a_checkpoint_is_refused_if_the_model_has_changed(tmp_path, store_dir, model_dir, tokenizer):
     shutil.copytree(model_dir, tmp_path / "model")
     call(train_mlm.main, *arguments(store_dir, tmp_path / "model", tmp_path / "run"))
     config = BertConfig.from_pretrained(model_dir, num_hidden_layers=1)
@@ -173,8 +173,8 @@ def test_a_model_that_changed_in_its_place_is_refused(tmp_path, store_dir, model
 
 @pytest.mark.parametrize("share", [0.5, 1.5])
 @pytest.mark.parametrize("flags", [(), ("--keep-going",)])
-def test_a_disk_that_is_full(run, store_dir, model_dir, capfd, share, flags):
-    """No file may grow beyond half the model's weights, or beyond the weights, which the optimizer's file does."""
+def test_a_full_disk(run, store_dir, model_dir, capfd, share, flags):
+    """Limits files to a share of the size of the weights. The optimizer's file is larger than the weights."""
     whole = (run / "model/model.safetensors").stat().st_size
     for step in (4, 6):
         shutil.rmtree(run / f"checkpoints/step-{step:08d}")
@@ -191,7 +191,7 @@ def test_a_disk_that_is_full(run, store_dir, model_dir, capfd, share, flags):
     assert verify(run / "checkpoints/step-00000002") is None
     assert (run / "model").is_dir() == has_room_for_the_model
     assert not [path for path in run.iterdir() if path.name.startswith(".model")]
-    # With room again, the same command goes on.
+    # When there is space again, the same command resumes.
     call(train_mlm.main, *arguments(store_dir, model_dir, run))
     assert verify(run / "checkpoints/step-00000006") is None
     assert (run / "model").is_dir()
@@ -199,7 +199,7 @@ def test_a_disk_that_is_full(run, store_dir, model_dir, capfd, share, flags):
 
 @contextmanager
 def no_file_beyond(limit: int) -> Iterator[None]:
-    """The system refuses to make a file larger than this many bytes, as it does on a full disk."""
+    """Writes beyond `limit` bytes in a file fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
@@ -208,8 +208,8 @@ def no_file_beyond(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_two_processes_stop_together_where_one_cannot_write(tmp_path, store_dir, model_dir):
-    """The first rank's disk is full; the others end with it, and none with a traceback."""
+def test_both_processes_stop_if_one_cannot_write(tmp_path, store_dir, model_dir):
+    """The disk of rank 0 is full. All ranks end, and none prints a traceback."""
     with small_disk(tmp_path / "disk", kibibytes=700) as disk:
         process = torchrun(2, "train_mlm.py", *arguments(store_dir, model_dir, disk / "run"))
         errors = process.communicate()[1]

@@ -1,4 +1,4 @@
-"""What goes by the clock, on a clock of which each look takes a second."""
+"""Time limits and intervals, with a fake clock that advances one second per call."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ from train_mlm import Config
 
 @pytest.fixture
 def train(tmp_path, store_dir, model_dir, world):
-    """Train with these settings on a clock that gains a second whenever it is read. Returns the run's directory."""
+    """Train with these settings and the fake clock. Returns the run's directory."""
 
     def run(**settings: object) -> Path:
         common = {"data": store_dir, "model": str(model_dir), "out": tmp_path / "run", "log_every": 1}
@@ -36,7 +36,7 @@ def seconds_of(checkpoint: Path) -> float:
     return json.loads((checkpoint / "state.json").read_text())["progress"]["seconds"]
 
 
-def test_a_run_in_minutes_ends_in_time(train):
+def test_max_minutes_ends_the_run_in_time(train):
     run = train(max_minutes=2, checkpoint_every=1)
     last, before, *_ = checkpoints(run / "checkpoints")
     assert seconds_of(before) < 120 <= seconds_of(last)
@@ -46,7 +46,7 @@ def test_a_run_in_minutes_ends_in_time(train):
     assert (run / "model").is_dir()
 
 
-def test_checkpoints_by_the_clock(train):
+def test_checkpoint_minutes(train):
     run = train(max_steps=40, checkpoint_minutes=0.5, keep_last=99)
     times = [seconds_of(checkpoint) for checkpoint in reversed(checkpoints(run / "checkpoints"))]
     between = [later - earlier for earlier, later in itertools.pairwise([0.0, *times[:-1]])]
@@ -54,8 +54,8 @@ def test_checkpoints_by_the_clock(train):
     assert all(30 < seconds <= 40 for seconds in between)
 
 
-def test_interrupts_within_a_second_are_one(monkeypatch):
-    """torchrun passes a terminal's SIGINT on to its ranks, which the terminal has sent one already."""
+def test_interrupts_within_a_second_count_as_one(monkeypatch):
+    """Ctrl-C in a terminal reaches the ranks twice: directly and through torchrun."""
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
     times = iter([10.0, 10.9, 12.0])

@@ -16,7 +16,7 @@ HOLD = "import sys, time; from pathlib import Path; from lyricbert.training.lock
 HOLD += "with lock_run_directory(Path(sys.argv[1])): print('held', flush=True); time.sleep(3600)"
 
 
-def test_a_second_run_in_a_directory_is_refused_until_the_first_is_gone(tmp_path):
+def test_a_second_run_in_a_directory_is_refused_until_the_first_ends(tmp_path):
     run = tmp_path / "run"
     holder = subprocess.Popen([sys.executable, "-c", HOLD, run], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
@@ -33,13 +33,13 @@ def test_a_second_run_in_a_directory_is_refused_until_the_first_is_gone(tmp_path
         pass
 
 
-def test_a_directory_that_cannot_be_made_is_said(tmp_path):
+def test_a_directory_that_cannot_be_created_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"), lock_run_directory(tmp_path / "file" / "run"):
         pass
 
 
-def test_two_runs_on_one_out(tmp_path, store_dir, model_dir):
+def test_two_runs_with_the_same_out(tmp_path, store_dir, model_dir):
     run = tmp_path / "run"
     arguments = ["--data", store_dir, "--model", model_dir, "--out", run, "--log-every", 1, "--max-steps", 100_000]
     first = start("train_mlm.py", *arguments)
@@ -52,8 +52,8 @@ def test_two_runs_on_one_out(tmp_path, store_dir, model_dir):
     assert "Run the same command to resume." in finish(first)
 
 
-def test_a_run_on_another_node_is_given_time(tmp_path, capfd):
-    """A node that died keeps its lock for as long as the file server takes to notice, which is a minute and a half."""
+def test_the_lock_of_another_node_is_waited_for_longer(tmp_path, capfd):
+    """The file server releases the lock of a dead node after a minute and a half."""
     holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     (tmp_path / lock.LOCK).write_text("process 1 on another-node\n")
@@ -70,7 +70,7 @@ def test_a_run_on_another_node_is_given_time(tmp_path, capfd):
     assert "locked by process 1 on another-node; waiting for the lock" in capfd.readouterr().err
 
 
-def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, capfd):
+def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, capfd):
     def flock(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 

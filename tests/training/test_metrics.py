@@ -6,7 +6,7 @@ from lyricbert.training.metrics import MetricsWriter, read_metrics
 
 
 class Full:
-    """A file on a disk that has room for five more bytes."""
+    """A file on a disk with five free bytes."""
 
     def __init__(self, file):
         self._file = file
@@ -18,7 +18,7 @@ class Full:
         return getattr(self._file, name)
 
 
-def test_a_full_disk_leaves_no_half_a_line_and_the_curves_go_on_later(tmp_path):
+def test_a_full_disk_leaves_no_partial_line_and_later_writes_work(tmp_path):
     writer = MetricsWriter(tmp_path, resumed_step=-1)
     writer.scalars(1, {"loss": 1.0})
     whole, writer._file = writer._file, Full(writer._file)
@@ -33,6 +33,6 @@ def test_a_full_disk_leaves_no_half_a_line_and_the_curves_go_on_later(tmp_path):
 
 
 @pytest.mark.parametrize("tail", [b'{"step": 2, "lo', b"\xff\xfe", b"[]\n", b"5\n", b'{"loss": 1}\n', b"null\n"])
-def test_what_is_no_record_is_left_out(tmp_path, tail):
+def test_invalid_records_are_skipped(tmp_path, tail):
     (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1, "loss": 1.0}\n' + tail)
     assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": 1.0}]

@@ -1,4 +1,4 @@
-"""RUN/model exists if and only if the run is finished, and is the model that was asked for."""
+"""RUN/model exists if and only if the run is finished. It is the model that --save-model selects."""
 
 import json
 import math
@@ -26,7 +26,7 @@ Start = Callable[..., str]
 
 @pytest.fixture
 def start(store_dir, model_dir, capfd) -> Start:
-    """Starts a run of four steps, or of as many as the flags say. Returns what it said."""
+    """Runs training, for four steps unless the flags say otherwise. Returns its standard error."""
 
     def start(run: Path, *more: object) -> str:
         capfd.readouterr()
@@ -78,7 +78,7 @@ def assert_model_is_of_step(run: Path, step: int) -> None:
         assert torch.equal(tensor, saved[f"bert.{name}"]), name
 
 
-def test_a_model_from_before_is_renamed_while_steps_remain(run, start, model_while_training):
+def test_an_earlier_model_is_renamed_while_steps_remain(run, start, model_while_training):
     before = weights(run)
     for number, name in enumerate(("model.before", "model.before-2")):
         shutil.rmtree(run / "checkpoints")
@@ -159,13 +159,13 @@ def test_the_model_of_the_best_evaluation_is_saved(best, start):
     assert_model_is_of_step(best, 2)
 
 
-def test_the_best_is_remembered_when_a_run_is_resumed(best, start, monkeypatch):
+def test_a_resumed_run_remembers_the_best_evaluation(best, start, monkeypatch):
     shutil.rmtree(best / "checkpoints/step-00000004")
     let_evaluations_give(monkeypatch, {4: 2.0})
     assert "the model of step 2, which has the best eval/loss (1.2500)," in start(best, *BEST)
 
 
-def test_a_best_of_abandoned_steps_is_forgotten(best, start, monkeypatch):
+def test_the_best_evaluation_of_replaced_steps_is_forgotten(best, start, monkeypatch):
     let_evaluations_give(monkeypatch, {2: 2.0, 3: 3.0, 4: 2.0})
     said = start(best, *BEST, "--resume", best / "checkpoints/step-00000001", "--checkpoint-every", 1, "--keep-last", 1)
     assert "the model of step 1, which has the best eval/loss (1.5000)," in said
@@ -204,7 +204,7 @@ def test_without_a_finite_evaluation_there_is_no_best(tmp_path, start, monkeypat
     )
 
 
-def test_settings_that_decide_which_is_the_best_must_stay(best, start):
+def test_settings_that_decide_the_best_evaluation_must_not_change(best, start):
     for change, complaint in [
         (("--eval-every", 2), "saved with eval_every 1, this run has 2"),
         (("--eval-examples", 9), "saved with eval_examples 10000, this run has 9"),
@@ -214,7 +214,7 @@ def test_settings_that_decide_which_is_the_best_must_stay(best, start):
             start(best, *BEST, *change)
 
 
-def test_two_processes_save_the_best_and_one_writes_it_again(tmp_path, store_dir, model_dir, start):
+def test_two_processes_save_the_best_and_one_process_saves_it_again(tmp_path, store_dir, model_dir, start):
     run = tmp_path / "run"
     much_too_fast = (*BEST, "--lr", 1.0, "--decay", "constant", "--global-micro-batches", 2)
     said = finish(torchrun(2, "train_mlm.py", *flags(store_dir, model_dir, run), *much_too_fast))

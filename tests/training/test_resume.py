@@ -1,4 +1,4 @@
-"""Which checkpoint a run resumes from, what becomes of the others, and how a finished run is made longer."""
+"""The checkpoint that a run resumes from, the checkpoints that it replaces, and runs that are made longer."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def finished(work, flags) -> Path:
 
 @pytest.fixture(scope="module")
 def longer(work, flags) -> Path:
-    """The same run, asked for an epoch from the start: six steps."""
+    """The same run with a length of one epoch (six steps) from the start."""
     call(train_mlm.main, *flags, "--out", work / "longer", "--epochs", 1, "--keep-last", 9)
     return work / "longer"
 
@@ -50,7 +50,7 @@ def run(tmp_path, finished) -> Path:
 
 @pytest.fixture
 def start(run, flags, capfd) -> Start:
-    """Starts the run again with more flags. Returns what it said."""
+    """Starts the run again with more flags. Returns its standard error."""
 
     def start(*more: object) -> str:
         capfd.readouterr()
@@ -65,7 +65,7 @@ def steps(run: Path) -> list[int]:
 
 
 def records(run: Path) -> list[tuple[int, str, float]]:
-    """The figures that the same run gives again, in the order of `metrics.jsonl`."""
+    """The reproducible figures of the run, in the order of `metrics.jsonl`."""
     found = read_metrics(run / "metrics.jsonl")
     return [(record["step"], name, record[name]) for record in found for name in REPEATABLE if name in record]
 
@@ -78,7 +78,7 @@ def damage(checkpoint: Path) -> None:
     (checkpoint / "model.safetensors").write_bytes(b"")
 
 
-# Checkpoints with names that are not ours.
+# Files with names that are not those of checkpoints.
 
 FOREIGN = ("step-00000012.bak", "step-00000003_good", "step-7", "step-000000009", ".step-notes", ".step-00000005.bak")
 
@@ -96,7 +96,7 @@ def test_other_names_are_ignored_and_kept(run, start):
     assert {path.name for path in directory.iterdir()} == {"step-00000005", "step-00000099", *FOREIGN}
 
 
-def test_steps_of_nine_digits_come_after_those_of_eight(tmp_path):
+def test_nine_digit_steps_sort_after_eight_digit_steps(tmp_path):
     for step in (99_999_999, 100_000_000):
         checkpoint_path(tmp_path, step).mkdir()
     assert [step_of(path) for path in checkpoints(tmp_path)] == [100_000_000, 99_999_999]
@@ -107,7 +107,7 @@ def test_steps_of_nine_digits_come_after_those_of_eight(tmp_path):
 # --resume PATH.
 
 
-def test_going_back_to_a_checkpoint_replaces_the_later_ones(run, start, finished):
+def test_resuming_from_an_earlier_checkpoint_replaces_the_later_ones(run, start, finished):
     said = start("--resume", run / "checkpoints/step-00000002", "--max-steps", 3, "--keep-last", 1)
     aside = run / "checkpoints/replaced-by-step-2"
     assert f"moved the checkpoints that this run replaces (2) to {aside} and removed the metrics after step 2" in said
@@ -121,7 +121,7 @@ def test_going_back_to_a_checkpoint_replaces_the_later_ones(run, start, finished
     assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3, 4]
 
 
-def test_going_back_twice_keeps_both_branches(run, start):
+def test_resuming_from_an_earlier_checkpoint_twice_keeps_both_branches(run, start):
     for _ in range(2):
         start("--resume", run / "checkpoints/step-00000003", *FOUR)
     for name in ("replaced-by-step-3", "replaced-by-step-3-2"):
@@ -129,7 +129,7 @@ def test_going_back_twice_keeps_both_branches(run, start):
     assert {path.name for path in run.iterdir()} >= {"model", "model.before", "model.before-2"}
 
 
-def test_going_back_brings_back_the_best_evaluation_so_far(run, start):
+def test_resuming_from_an_earlier_checkpoint_restores_its_best_evaluation(run, start):
     """The best of the abandoned steps is not the best of the new ones."""
     best = {step: progress(run, step)["best_step"] for step in (2, 4)}
     assert best == {2: -1, 4: 4}
@@ -142,7 +142,7 @@ def progress(run: Path, step: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("step", [3, 4])
-def test_a_checkpoint_from_elsewhere_replaces_this_run_s_own(run, start, tmp_path, finished, step):
+def test_a_checkpoint_of_another_directory_replaces_those_of_this_run(run, start, tmp_path, finished, step):
     """From then on --resume auto finds it in the run's directory, even if nothing is left to do."""
     elsewhere = shutil.copytree(checkpoint_path(finished / "checkpoints", step), tmp_path / "good")
     old = {own: (checkpoint_path(run / "checkpoints", own) / "model.safetensors").stat().st_ino for own in (step, 2)}
@@ -159,7 +159,7 @@ def test_a_checkpoint_from_elsewhere_replaces_this_run_s_own(run, start, tmp_pat
     assert f"already finished at step 4; kept {run}/model" in start(*FOUR)
 
 
-def test_a_damaged_checkpoint_does_not_push_out_new_ones(run, start):
+def test_a_damaged_checkpoint_does_not_replace_new_ones(run, start):
     damage(run / "checkpoints/step-00000004")
     for step in (3, 1):
         shutil.rmtree(checkpoint_path(run / "checkpoints", step))
@@ -173,7 +173,7 @@ def test_a_damaged_checkpoint_does_not_push_out_new_ones(run, start):
 
 
 @pytest.mark.parametrize("length", [("--max-steps", 6), ("--epochs", 1)])
-def test_a_finished_run_made_longer_is_the_longer_run(run, start, longer, length):
+def test_a_finished_run_made_longer_equals_the_longer_run(run, start, longer, length):
     said = start(*length)
     assert f"resuming from {run}/checkpoints/step-00000004" in said
     assert f"finished at step 6; the model is in {run}/model" in said
@@ -206,14 +206,14 @@ def test_a_length_below_the_steps_done_is_refused(run, start):
     assert contents(run) == before
 
 
-def test_what_else_the_schedule_depends_on_stays(run, start):
+def test_other_settings_of_the_schedule_must_not_change(run, start):
     with pytest.raises(UserError, match="saved with warmup_steps 3, this run has 2; give another --out"):
         start("--max-steps", 6, "--warmup-steps", 2)
     with pytest.raises(UserError, match="saved with decay constant, this run has linear; give another --out"):
         start("--max-steps", 6, "--decay", "linear")
 
 
-def test_a_run_with_a_fixed_length_says_how_to_train_on(tmp_path, store_dir, model_dir):
+def test_a_run_of_fixed_length_explains_how_to_train_further(tmp_path, store_dir, model_dir):
     run = tmp_path / "run"
     plain = ("--data", store_dir, "--model", model_dir, "--tokens-per-batch", 512)
     once = (*plain, "--global-micro-batches", 1, "--out", run)

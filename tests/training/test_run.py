@@ -1,4 +1,4 @@
-"""How many micro-batches a step has when a run resumes with another number of processes."""
+"""The number of micro-batches in a step when a run resumes with another number of processes."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ STEPS = ("--max-steps", 2, "--checkpoint-every", 1, "--tokens-per-batch", 128)
 
 
 class FirstOfSeveral(World):
-    """The first rank of `size`, of which the others never add anything."""
+    """Rank 0 of `size` ranks. The others contribute nothing to sums."""
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor
@@ -37,33 +37,33 @@ def run(trained, tmp_path) -> Path:
 
 
 def micro_batches(out: Path, processes: int, **settings: object) -> int:
-    """What a command with these settings resolves to."""
+    """The number of micro-batches that a command with these settings uses."""
     config = train_mlm.Config(data=Path("store"), model="model", out=out, **settings)
     world = FirstOfSeveral(rank=0, size=processes, device=torch.device("cpu"))
     return resolve_config(config, world).global_micro_batches
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 6])
-def test_a_resumed_run_keeps_its_number(run, processes):
+def test_a_resumed_run_keeps_its_number_of_micro_batches(run, processes):
     assert micro_batches(run, processes) == 6
 
 
 @pytest.mark.parametrize("processes", [4, 5, 8])
-def test_processes_that_do_not_divide_it_are_refused(run, processes):
+def test_a_number_of_processes_that_does_not_divide_it_is_refused(run, processes):
     with pytest.raises(UserError, match=r"has 6 micro-batches in a step.*that divides 6, or give another --out"):
         micro_batches(run, processes)
 
 
-def test_a_checkpoint_by_its_path_has_its_number(run, tmp_path):
+def test_resume_with_a_path_uses_the_number_of_that_checkpoint(run, tmp_path):
     assert micro_batches(tmp_path / "new", 1, resume=str(run / "checkpoints/step-00000001")) == 6
 
 
-def test_the_flag_overrules_the_checkpoint_which_is_then_refused(run):
+def test_the_flag_overrides_the_checkpoint(run):
     assert micro_batches(run, 4, global_micro_batches=8) == 8
 
 
-def test_a_run_without_a_checkpoint_that_can_be_read_has_the_default(run):
-    """A damaged checkpoint is not asked; the one before it is."""
+def test_a_run_without_a_readable_checkpoint_uses_the_default(run):
+    """A damaged checkpoint is skipped, and the previous one is used."""
     damage(run / "checkpoints/step-00000002")
     assert micro_batches(run, 1) == 6
     damage(run / "checkpoints/step-00000001")

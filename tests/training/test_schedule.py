@@ -43,6 +43,6 @@ def test_a_constant_rate_does_not_depend_on_the_length_of_the_run():
         assert short == long
 
 
-def test_a_warm_up_may_last_for_the_whole_run_or_not_at_all():
+def test_a_warm_up_can_last_for_the_whole_run_or_for_no_step():
     assert learning_rate_factor_by_step(9.5, 10, 10, "linear") == 0.95
     assert learning_rate_factor_by_step(0.5, 10, 0, "linear") == 0.95
