@@ -1,4 +1,4 @@
-"""MLM training on a CPU in bf16: does peak memory stay near that of the first steps?
+"""Check that the peak memory of MLM training on a CPU in bf16 stays near that of the first steps.
 
     python benchmarks/flat_memory.py --data DATA --model MODEL
 
@@ -28,8 +28,8 @@ MOST_GROWTH = 1.1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a token store")
-    parser.add_argument("--model", required=True, help="a BERT: a directory or hub name")
+    parser.add_argument("--data", type=Path, required=True, help="token store")
+    parser.add_argument("--model", required=True, help="BERT to start from: a directory or a hub name")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--tokens-per-batch", type=int, default=2048)
     parser.add_argument("--global-micro-batches", type=int, default=4)
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 class PeakHook(Hook):
-    """Puts the peak of resident memory after every twentieth step into `peaks`, in MiB, and prints it."""
+    """Appends the peak of resident memory (MiB) to `peaks` after every 20th step, and prints it."""
 
     def __init__(self, peaks: dict[int, float]):
         self._peaks = peaks
