@@ -16,7 +16,7 @@ def test_a_run_killed_ten_times_is_bit_identical_to_an_uninterrupted_run(
     monkeypatch.setattr(chaos, "torchrun", lambda *words: (as_a_user if next(starts) in (1, 6) else torchrun)(*words))
     settings = ["--data", store_dir, "--model", model_dir, "--work", tmp_path, "--kills", 10]
     with pytest.raises(SystemExit) as ended:
-        call(chaos.main, *settings, "--", "--max-steps", 400, *SETTINGS)
+        call(chaos.main, *settings, "--", "--max-steps", 250, *SETTINGS)
     said = capsys.readouterr().out
     assert ended.value.code == 0, said
     assert "10 kills" in said
