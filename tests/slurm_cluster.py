@@ -45,7 +45,7 @@ class SlurmCluster:
         _until(lambda: self.call("sinfo", "-h", "-N", "-p", "main", "-o", "%t").split() == ["idle"] * 2, "idle nodes")
 
     def stop(self) -> None:
-        """Cancel all jobs, so that nothing of theirs goes on, and end the daemons."""
+        """Cancel all jobs and stop the daemons."""
         self.call("scancel", "--full", "--signal=KILL", "--user=root")
         self.call("scancel", "--user=root")
         for daemon in reversed(self._daemons):

@@ -84,7 +84,7 @@ def test_in_a_checkpoint_with_a_valid_manifest(finished, tmp_path, store_dir, mo
 
 @pytest.mark.parametrize("name", ["checkpoints/step-00000002/manifest.json", "metrics.jsonl", "config.json"])
 def test_in_a_run(finished, tmp_path, store_dir, model_dir, payload, name):
-    """Only the manifest matters for going on; the others are written anew."""
+    """A resume reads only the manifest; the other two files are rewritten."""
     run = shutil.copytree(finished, tmp_path / "run")
     (run / name).write_bytes(payload)
     arguments = ("--data", store_dir, "--model", model_dir, "--out", run, "--max-steps", 2)

@@ -18,6 +18,7 @@ class PackedSampler(Sampler):
     """Micro-batches of at most `tokens_per_batch // width` rows of `width` tokens. An epoch has each example once.
 
     `lengths`: integers [E], tokens of each example. The numbers of rows of two micro-batches differ by at most one.
+    `shape`: the (rows, width) of every batch; rows may be empty.
     Raises `UserError` if an example or a row exceeds `tokens_per_batch`, or if there are too few rows for a step.
     """
 
@@ -25,14 +26,14 @@ class PackedSampler(Sampler):
         check_budget(lengths, tokens_per_batch, global_micro_batches)
         if width > tokens_per_batch:
             raise UserError(f"--tokens-per-batch {tokens_per_batch}: a packed row alone needs {width}; raise it")
-        self.rows_per_batch = tokens_per_batch // width
-        self.shape = (self.rows_per_batch, width)
+        rows_per_batch = tokens_per_batch // width
+        self.shape = (rows_per_batch, width)
         self._order = LengthOrder(lengths, seed)
         kinds = pack(self._order.counts, width)
         self._kind_ends = np.cumsum([count for count, _ in kinds])
         self._first_places = self._places_of(kinds)
         self.rows = int(self._kind_ends[-1])
-        batches = -(-self.rows // self.rows_per_batch)
+        batches = -(-self.rows // rows_per_batch)
         batches += -batches % global_micro_batches
         if batches > self.rows:
             raise UserError(

@@ -111,24 +111,27 @@ def newest_verified(directory: Path) -> tuple[Path | None, list[str]]:
 
 def _wrong_name(checkpoint: Path) -> str | None:
     """A description of the problem if a valid checkpoint, for example a copy, has the name of another step."""
-    with _unreadable_as_user_error(checkpoint / "state.json"):
-        step = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["progress"]["step"]
-    return None if step == step_of(checkpoint) else f"it is a copy of the checkpoint of step {step}"
+    progress, _ = _read_state(checkpoint)
+    return None if progress.step == step_of(checkpoint) else f"it is a copy of the checkpoint of step {progress.step}"
 
 
 def saved_identity(checkpoint: Path) -> dict[str, object] | None:
     """The identity of the run that saved `checkpoint`, or None if `state.json` is damaged. Raises `UserError`."""
     if verify(checkpoint, ("state.json",)) is not None:
         return None
+    return _read_state(checkpoint)[1]
+
+
+def _read_state(checkpoint: Path) -> tuple[Progress, dict[str, object]]:
+    """(progress, identity) in `state.json`. Raises `UserError` if it cannot be read."""
     with _unreadable_as_user_error(checkpoint / "state.json"):
-        return dict(json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["identity"])
+        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        return Progress(**state["progress"]), dict(state["identity"])
 
 
 def load_checkpoint(checkpoint: Path, trainer: Trainer, identity: dict[str, object]) -> None:
     """Load the checkpoint into `trainer`. Raises `UserError` if it belongs to another run or cannot be read."""
-    with _unreadable_as_user_error(checkpoint / "state.json"):
-        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-        progress, saved = Progress(**state["progress"]), dict(state["identity"])
+    progress, saved = _read_state(checkpoint)
     _require_same_run(checkpoint, saved, identity)
     load_parameters(checkpoint / "model.safetensors", trainer.task.module)
     with _unreadable_as_user_error(checkpoint / "optimizer.pt"):
