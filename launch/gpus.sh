@@ -5,7 +5,8 @@
 # GPUs, and the first invalid entry and all after it are ignored.
 count_gpus() {
     local installed id ids count=0
-    installed=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU ') || installed=0
+    # nvidia-smi can list GPUs and still fail, for example with a warning about one of them.
+    installed=$({ nvidia-smi -L 2> /dev/null || true; } | grep -c '^GPU ') || installed=0
     if [ -z "${CUDA_VISIBLE_DEVICES+set}" ]; then
         echo "$installed"
         return

@@ -1,5 +1,6 @@
 """Ends a command with a one-line message after a user's mistake or a signal."""
 
+import io
 import os
 import signal
 import sys
@@ -23,12 +24,19 @@ def run_command(main: Callable[[], None]) -> None:
     The exit status is 2 after a `UserError`, 130 after SIGINT and 143 after SIGTERM.
     """
     _handle_signals()
+    _escape_unprintable_characters()
     try:
         main()
     except UserError as error:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # so that torchrun can end this process while it waits
         _report_in_turn(error)
         sys.exit(2)
+
+
+def _escape_unprintable_characters() -> None:
+    """Print \\u escapes for characters that the terminal's encoding does not have, instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _report_in_turn(error: UserError) -> None:

@@ -107,13 +107,17 @@ def format_each(result: dict[str, Any]) -> str:
     ]
     for word in result["words"]:
         cells = (
-            f"{pieces} pieces, not ranked"
+            _why_not_ranked(pieces)
             if entry is None
             else f"{entry['rank']:>5} {entry['probability']:.3f}  {' '.join(p['token'] for p in entry['predictions'])}"
             for pieces, entry in zip(word["pieces_by_model"], word["models"], strict=True)
         )
         lines.append(f"{word['word']:<16}" + "".join(_cell(cell) for cell in cells))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _why_not_ranked(pieces: int) -> str:
+    return "not in the vocabulary" if pieces == 1 else f"{pieces} pieces, not ranked"
 
 
 def _cell(text: str) -> str:

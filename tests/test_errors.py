@@ -1,3 +1,6 @@
+import io
+import sys
+
 import pytest
 
 from lyricbert import errors
@@ -30,3 +33,10 @@ def test_a_process_with_its_own_error_ends_first(monkeypatch, capfd, local_rank,
     assert caught.value.code == 2
     assert capfd.readouterr().err == said
     assert waited == [turn * errors._SECONDS_A_TURN]
+
+
+def test_characters_that_the_terminal_lacks_are_printed_as_escapes(monkeypatch):
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="latin-1"))
+    run_command(lambda: print("caf\u00e9 \u65e5", flush=True))
+    assert printed.getvalue() == "caf\u00e9 \\u65e5\n".encode("latin-1")

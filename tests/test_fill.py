@@ -98,13 +98,23 @@ def test_mask_each_with_two_tokenizers(capsys, model_dir, spaced_dir):
     assert [word["word"] for word in words] == ["Moon", "and", "rain,", "don't", "stop!"]
     assert [word["pieces_by_model"] for word in words] == [[1, 1], [3, 1], [2, 1], [5, 1], [5, 1]]
     assert [word["pieces"] for word in words] == [1, 3, 2, 5, 5]
-    assert [[entry is not None for entry in word["models"]] for word in words] == [[True, True], *[[False, True]] * 4]
+    ranked = [[entry is not None for entry in word["models"]] for word in words]
+    assert ranked == [[True, True], [False, True], [False, False], [False, True], [False, True]]  # "rain," is unknown
     alone = json.loads(
         output(capsys, "Moon [MASK] rain, don't stop!", "--model", spaced_dir, "--gold", "and", "--json")
     )
     assert words[1]["models"][1]["rank"] == alone["models"][0]["gold"]["rank"]
     table = output(capsys, *arguments).splitlines()
     assert re.match(r"and +3 pieces, not ranked +\d+ 0\.\d{3} ", table[4])
+
+
+def test_mask_each_does_not_rank_words_outside_the_vocabulary(capsys, spaced_dir):
+    """Their token is [UNK], whose rank says nothing about the word."""
+    arguments = ("moon and river", "--model", spaced_dir, "--mask-each")
+    words = json.loads(output(capsys, *arguments, "--json"))["words"]
+    assert [entry is not None for word in words for entry in word["models"]] == [True, True, False]
+    assert words[2]["pieces_by_model"] == [1]
+    assert re.search(r"^river +not in the vocabulary$", output(capsys, *arguments), re.MULTILINE)
 
 
 def test_a_vocabulary_smaller_than_the_top_leaves_blank_cells(capsys, model_dir, spaced_dir):

@@ -59,6 +59,25 @@ def test_one_process_per_gpu_or_two_without_gpus(installed, visible, processes, 
         assert f" --nproc-per-node {processes} {ROOT}/train_{task}.py" in said
 
 
+def test_gpus_that_nvidia_smi_lists_before_it_fails_count(tmp_path):
+    driver = write_programs(tmp_path / "driver", {"nvidia-smi": "echo 'GPU 0: H100 (UUID: GPU-0)'; exit 14"})
+    variables = environment({"PATH": path_with(driver), "PYTHON": note_taking_python(tmp_path)})
+    variables.pop("CUDA_VISIBLE_DEVICES")
+    command = ["bash", ROOT / "launch/torchrun_mlm.sh"]
+    said = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    assert " --nproc-per-node 1 " in said
+
+
+@pytest.mark.parametrize("processes", ["two", "0", "-1"])
+def test_a_number_of_processes_that_is_none_is_refused(processes, tmp_path):
+    variables = environment({"NPROC": processes, "PYTHON": note_taking_python(tmp_path)})
+    command = ["bash", ROOT / "launch/torchrun_triplet.sh"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"NPROC={processes}: must be a number of processes, 1 or more\n"
+
+
 @pytest.fixture
 def cluster(tmp_path) -> Path:
     """A folder of fake SLURM commands. `scontrol` records its arguments."""

@@ -97,8 +97,8 @@ def _single_token(word: str, filler: Filler) -> int:
 def fill_each(text: str, fillers: list[Filler]) -> dict[str, object]:
     """Mask each word of `text` in turn. Returns the word's rank and the best predictions in each model.
 
-    A model predicts a word only if its tokenizer keeps the word as one piece. `pieces_by_model` holds the number of
-    pieces for each model, `pieces` for the first model. Raises `UserError`.
+    A model predicts a word only if its tokenizer has it as one piece. `pieces_by_model` holds the number of pieces for
+    each model, `pieces` for the first model. Raises `UserError`.
     """
     encodings = [_encode_unmasked(text, filler) for filler in fillers]
     tokens = [_word_of_token(text, encoding) for encoding in encodings]
@@ -155,15 +155,16 @@ def _merge_overlapping(tokens: list[dict[int, tuple[int, int]]]) -> list[tuple[i
 
 
 def _mask_each(encoding: BatchEncoding, positions: list[list[int]], filler: Filler) -> list[dict[str, object] | None]:
-    """The rank, probability and best predictions of each word. None for a word that is not exactly one piece."""
+    """The rank, probability and best predictions of each word. None for a word that is not one piece, or unknown."""
     ids = torch.tensor(encoding["input_ids"])
-    single = [found[0] for found in positions if len(found) == 1]
+    ranked = [len(found) == 1 and ids[found[0]] != filler.tokenizer.unk_token_id for found in positions]
+    single = [found[0] for found, is_ranked in zip(positions, ranked, strict=True) if is_ranked]
     masked = ids.repeat(len(single), 1)
     masked[torch.arange(len(single)), torch.tensor(single, dtype=torch.int64)] = filler.tokenizer.mask_token_id
     logits = iter(filler.logits(masked) if single else ())
     entries: list[dict[str, object] | None] = []
-    for found in positions:
-        if len(found) != 1:
+    for found, is_ranked in zip(positions, ranked, strict=True):
+        if not is_ranked:
             entries.append(None)
             continue
         row = next(logits)
