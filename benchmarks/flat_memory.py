@@ -2,18 +2,21 @@
 
     python benchmarks/flat_memory.py --data DATA --model MODEL
 
-Trains one process with the loop of `train_mlm.py`, and prints the most resident memory that the process has had after
-several numbers of steps. Exits with 1 if the peak at the end is more than 1.1 times the peak at step 20. The longer the
-lines of DATA, the more widths there are, and the harder the test: take prose.
+Trains one process with the loop of `train_mlm.py` and the settings of the launchers. Prints the most resident memory
+that the process has had after several numbers of steps. Exits with 1 if the peak at the end is more than 1.1 times the
+peak at step 20. The longer the lines of DATA, the more widths there are, and the harder the test: take prose.
 """
 
 import argparse
+import os
 import resource
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+
+from launched import run_launched
 
 from lyricbert.models.loading import load_masked_lm
 from lyricbert.runtime.distributed import start_world
@@ -34,7 +37,10 @@ def main() -> None:
     parser.add_argument("--tokens-per-batch", type=int, default=2048)
     parser.add_argument("--global-micro-batches", type=int, default=4)
     parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
     arguments = parser.parse_args()
+    if "LOCAL_RANK" not in os.environ:
+        sys.exit(run_launched("benchmarks/flat_memory.py", sys.argv[1:], 1, arguments.threads))
     config = MaskedLMConfig(
         max_steps=arguments.steps,
         tokens_per_batch=arguments.tokens_per_batch,

@@ -2,10 +2,10 @@
 
     python benchmarks/soak.py --data DATA --steps 20000
 
-Starts two processes under torchrun, with a randomly initialised BERT, evaluations and checkpoints. Each process records
-its resident memory, open files and step time every 20 steps. Prints the median memory of each tenth of the run, and the
-change of open files and step time from the second tenth to the last. The exit status is 1 if the median memory of a
-later tenth is above 1.02 times that of the second.
+Trains with two processes and the settings of the launchers, from a randomly initialised BERT, with evaluations and
+checkpoints. Each process records its resident memory, open files and step time every 20 steps. Prints the median memory
+of each tenth of the run, and the change of open files and step time from the second tenth to the last. The exit status
+is 1 if the median memory of a later tenth is above 1.02 times that of the second.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +23,8 @@ from transformers import BertConfig, BertForMaskedLM
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+
+from launched import run_launched
 
 import train_mlm
 from lyricbert.songs.store import open_store
@@ -43,14 +44,13 @@ def main() -> None:
     parser.add_argument("--precision", default="bf16", help="autocast dtype (with bf16, a CPU compiles every shape)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        launch += ["--nproc-per-node", str(arguments.processes), __file__]
         make_model(arguments.data, f"{folder}/model")
         flags = ["--data", str(arguments.data), "--model", f"{folder}/model", "--out", f"{folder}/run"]
         flags += ["--max-steps", str(arguments.steps), "--tokens-per-batch", "128", "--eval-every", "1000"]
-        flags += ["--precision", arguments.precision]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOAK_NOTES": folder}
-        subprocess.run([*launch, *flags, "--checkpoint-every", "500"], check=True, env=environment)
+        flags += ["--precision", arguments.precision, "--checkpoint-every", "500"]
+        status = run_launched("benchmarks/soak.py", flags, arguments.processes, 1, {"SOAK_NOTES": folder})
+        if status:
+            sys.exit(status)
         notes = {path.stem: json.loads(path.read_text()) for path in sorted(Path(folder).glob("notes-*.json"))}
     for name, of_rank in notes.items():
         print(f"{name.removeprefix('notes-')}: {summary(of_rank)}")

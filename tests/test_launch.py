@@ -68,6 +68,18 @@ def test_gpus_that_nvidia_smi_lists_before_it_fails_count(tmp_path):
     assert " --nproc-per-node 1 " in said
 
 
+def test_training_starts_without_the_caches_that_split_the_heap(tmp_path):
+    """glibc reads the setting when a process starts. A setting of the user has priority."""
+    python = write_programs(tmp_path / "notes", {"python": 'echo "$GLIBC_TUNABLES"'}) / "python"
+    command = ["bash", ROOT / "launch/torchrun_mlm.sh"]
+    settings = [{}, {"GLIBC_TUNABLES": ""}, {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}]
+    said = [
+        subprocess.check_output(command, env=environment({"PYTHON": python, **setting}), text=True, timeout=PATIENCE)
+        for setting in settings
+    ]
+    assert said == ["glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0\n", "\n", "glibc.malloc.arena_max=1\n"]
+
+
 @pytest.mark.parametrize("processes", ["two", "0", "-1"])
 def test_a_number_of_processes_that_is_none_is_refused(processes, tmp_path):
     variables = environment({"NPROC": processes, "PYTHON": note_taking_python(tmp_path)})
