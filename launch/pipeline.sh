@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Submits all jobs from lyrics to report to SLURM and prints their ids. The jobs are prepare, MLM training, triplet
-# training from both models, and compare. Each job waits for the jobs that it needs.
+# training from the base, triplet training from the adapted model, and compare. Each job waits for those that it needs.
 #
 #   SOURCE=/data/lyrics OUT=/runs/songs bash launch/pipeline.sh
 #

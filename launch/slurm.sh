@@ -1,5 +1,5 @@
-# Sourced by mlm.sbatch and triplet.sbatch. Starts a script with torchrun on every node of the job. When SLURM sends
-# SIGUSR2 before the time limit, it stops the run and requeues the job.
+# Sourced by mlm.sbatch and triplet.sbatch. Starts a script with torchrun on every node of the job. Shortly before the
+# time limit SLURM sends SIGUSR2. Then this script stops the run, which saves a checkpoint, and requeues the job.
 
 source "$REPO/launch/common.sh"
 source "$REPO/launch/gpus.sh"
@@ -13,7 +13,8 @@ export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 # Rendezvous address of torchrun: the first node of the job, and a port that depends on the job id.
 MASTER=${MASTER:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}
 PORT=${PORT:-$((20000 + SLURM_JOB_ID % 20000))}
-# Seconds in which a stopped run must save its checkpoint before it is killed. It must be less than that of --signal.
+# Seconds in which a stopped run must save its checkpoint before it is killed. It must be less than the 180
+# seconds of --signal in the .sbatch file.
 SAVE_SECONDS=${SAVE_SECONDS:-150}
 
 # start OUT SCRIPT ARGUMENT...: runs the script. OUT is the run's directory.

@@ -32,5 +32,5 @@ def usage() -> str:
     lines = ["usage: lyricbert COMMAND [options]", "       lyricbert COMMAND --help", "       lyricbert --version", ""]
     lines += ["commands:"]
     lines += [f"  {name:<9}{(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
-    lines += ["", "Training starts from a clone of the repository: torchrun train_mlm.py --help"]
+    lines += ["", "The training scripts are in a clone of the repository: torchrun train_mlm.py --help"]
     return "\n".join(lines)

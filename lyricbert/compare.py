@@ -5,7 +5,8 @@
 
 On the held-out songs, the command measures the MLM loss and accuracy and the
 ranks of masked words, with the same masks for both models. It then trains the
-triplet task from both models, with the same triplets for each seed.
+triplet task from both models, once for each seed. For a seed, both models get
+the same triplets.
 
 It writes DIR/report.md and DIR/report.json. They give each metric for both
 models, the paired difference with its 95 % bootstrap interval over songs, and a

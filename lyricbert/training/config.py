@@ -87,7 +87,7 @@ class LoopConfig:
         None,
         check="positive",
         advice="Raise it for larger steps without more memory. With the same value, any number of processes that"
-        " divides it trains the same steps. A resumed run keeps its value.",
+        " divides it trains the same steps. Without the flag, a resumed run keeps its value.",
     )
     precision: str | None = option(
         "autocast dtype: bf16, fp16 or fp32 (default: bf16 if the device supports it, else fp32)",
