@@ -84,7 +84,7 @@ class LengthOrder:
 
 
 class LengthBucketSampler(Sampler):
-    """Batches of examples of similar length, one example per row, with a maximum number of padded tokens.
+    """Batches of examples of similar length, one example per row, with a maximum number of tokens, padding included.
 
     In every epoch, each example is in exactly one batch. Examples are shuffled within each length, sorted by length and
     cut into batches. Then the batches are shuffled. No row is empty.

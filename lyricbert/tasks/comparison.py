@@ -44,7 +44,7 @@ def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[
     sides = {"base": config.base, "adapted": config.adapted}
     for name in sides.values():
         TripletTask(config, name, store, world)  # raises a UserError now, not after the MLM evaluation
-    figures, headless = _masked_lm_of_both(sides, config, store, world)
+    figures, headless = _measure_masked_lms(sides, config, store, world)
     untrained, trained = _train_and_score_triplets(sides, config, store, world)
     for side in sides:
         figures[side] |= untrained[side] | _mean_over_seeds([run[side] for run in trained])
@@ -67,7 +67,7 @@ def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[
     }
 
 
-def _masked_lm_of_both(
+def _measure_masked_lms(
     sides: dict[str, str], config: CompareConfig, store: TokenStore, world: World
 ) -> tuple[dict[str, dict[str, SongSums]], list[str]]:
     """(MLM figures of each side on the held-out lines, the sides whose model has no MLM head)."""

@@ -158,7 +158,7 @@ class HookConfig:
         " fill up. Earlier checkpoints stay valid either way.",
     )
     keep_last: int = option(
-        "number of newest checkpoints to keep; the best one is kept in addition",
+        "number of newest checkpoints to keep; the one with the lowest held-out loss is kept too",
         2,
         check="positive",
         advice="Set it to 1 to save disk space. A checkpoint is about three times as large as the model in fp32.",

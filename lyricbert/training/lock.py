@@ -17,8 +17,8 @@ LOCK = ".lock"
 _REMEDY = "free some space or give another --out"
 # Seconds to wait for the lock. A run that was just killed may take a moment to end. A run on a node that died keeps its
 # lock until the file server notices. NFS takes a minute and a half for that.
-_PATIENCE = 3.0
-_PATIENCE_WITH_NODES = 120.0
+_WAIT_SECONDS = 3.0
+_WAIT_FOR_NODES_SECONDS = 120.0
 _PAUSE = 0.1
 
 
@@ -49,14 +49,14 @@ def lock_run_directory(directory: Path, sleep: Callable[[float], None] = time.sl
 
 
 def _acquire(file: TextIO, directory: Path, sleep: Callable[[float], None]) -> None:
-    patience, waited = None, 0.0
+    longest_wait, waited = None, 0.0
     while True:
         try:
             return fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if patience is None:
-                patience = _lock_wait_seconds(_owner(file), directory)
-            if waited >= patience:
+            if longest_wait is None:
+                longest_wait = _lock_wait_seconds(_owner(file), directory)
+            if waited >= longest_wait:
                 raise
         sleep(_PAUSE)
         waited += _PAUSE
@@ -64,9 +64,9 @@ def _acquire(file: TextIO, directory: Path, sleep: Callable[[float], None]) -> N
 
 def _lock_wait_seconds(owner: str, directory: Path) -> float:
     if not owner or owner.endswith(f" on {socket.gethostname()}"):
-        return _PATIENCE
+        return _WAIT_SECONDS
     _say(f"{directory}: locked by {owner}; waiting for the lock")
-    return _PATIENCE_WITH_NODES
+    return _WAIT_FOR_NODES_SECONDS
 
 
 def _say(text: str) -> None:
