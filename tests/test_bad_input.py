@@ -237,6 +237,22 @@ def test_a_model_that_cannot_be_used(tmp_path, store_dir, model_dir, capfd, dama
     assert str(tmp_path / "model") in said
 
 
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_a_tensorboard_directory_that_cannot_be_written(tmp_path, store_dir, model_dir, capfd, is_directory):
+    arguments = ("--data", store_dir, "--model", model_dir, "--out", tmp_path / "run", "--max-steps", 1)
+    call(train_mlm.main, *arguments)
+    shutil.rmtree(tmp_path / "run/tensorboard")
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    if is_directory:
+        (tmp_path / "run/tensorboard").symlink_to("/proc")  # here even root cannot create a file
+    else:
+        (tmp_path / "run/tensorboard").write_text("notes")
+    capfd.readouterr()
+    said = refusal(tmp_path, capfd, "mlm", *arguments, "--lr", 1)
+    reason = "No such file or directory" if is_directory else "Not a directory"
+    assert f"{tmp_path}/run/tensorboard: cannot be written ({reason}); remove it" in said
+
+
 def test_odd_lyrics_that_can_be_used(tmp_path, model_dir, capfd):
     """A byte order mark, NUL, lone surrogates, emoji, right-to-left text and a line of megabytes between others."""
     lyrics = ["night moon", "ni\0ght\nrain", "fire \ud800 road", "🎵 silver 🎵", "שלום gold", "home " * 1_000_000]

@@ -3,12 +3,27 @@
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from lyricbert.files import write_errors_as_user_error
+
+
+def check_board_directory(run: Path) -> None:
+    """Raise `UserError` if `run/tensorboard` exists and files cannot be created in it.
+
+    Without this check, TensorBoard's thread prints a traceback at the first write.
+    """
+    directory = run / "tensorboard"
+    if directory.exists():
+        with (
+            write_errors_as_user_error(directory, "remove it, fix its permissions or give another --out"),
+            tempfile.TemporaryFile(dir=directory),
+        ):
+            pass
 
 
 class MetricsWriter:

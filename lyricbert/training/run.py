@@ -28,7 +28,7 @@ from lyricbert.training.hooks.profile import ProfileHook
 from lyricbert.training.hooks.stop import StopHook
 from lyricbert.training.lock import LOCK, lock_run_directory
 from lyricbert.training.loop import Trainer
-from lyricbert.training.metrics import MetricsWriter
+from lyricbert.training.metrics import MetricsWriter, check_board_directory
 from lyricbert.training.result import save_model, set_model_aside
 from lyricbert.training.resume import is_newest, move_replaced_checkpoints, resume, run_identity
 from lyricbert.training.task import HeadWarmup, Task
@@ -130,6 +130,7 @@ def _prepare_run_directory(
     """Prepare RUN for the first step of this process, which resumes from `checkpoint` or starts from step 0."""
     world, directory = trainer.world, config.out / "checkpoints"
     resumed_step = -1 if checkpoint is None else trainer.progress.step
+    check_board_directory(config.out)
     facts = {"world_size": world.size, "device": world.device.type, "torch": torch.__version__}
     with write_errors_as_user_error(config.out, "free some space or give another --out"):
         # The first file that is written. It marks the directory as a run's directory.
