@@ -21,7 +21,7 @@ def write_errors_as_user_error(path: Path, advice: str) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         filename = getattr(error, "filename", None)
-        if filename is not None and path.parent not in Path(filename).parents:
+        if filename is not None and path.parent not in Path(os.fsdecode(filename)).parents:
             raise
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be written ({reason}); {advice}") from None

@@ -1,7 +1,10 @@
+import os
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lyricbert.errors import UserError
+from lyricbert.files import write_errors_as_user_error
 from lyricbert.training.metrics import MetricsWriter, read_metrics
 
 
@@ -30,6 +33,15 @@ def test_a_full_disk_leaves_no_partial_line_and_later_writes_work(tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": 1.0}, {"step": 3, "loss": 3.0}]
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in board.Scalars("loss")] == [1, 3]
+
+
+def test_a_write_error_with_a_file_name_in_bytes_is_a_user_error(tmp_path):
+    """TensorBoard opens its files with such names."""
+    with (
+        pytest.raises(UserError, match=r"run: cannot be written \(No such file or directory\); look$"),
+        write_errors_as_user_error(tmp_path / "run", "look"),
+    ):
+        os.open(os.fsencode(tmp_path / "run/tensorboard/events"), os.O_WRONLY)
 
 
 @pytest.mark.parametrize("tail", [b'{"step": 2, "lo', b"\xff\xfe", b"[]\n", b"5\n", b'{"loss": 1}\n', b"null\n"])
