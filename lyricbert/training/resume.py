@@ -39,18 +39,22 @@ def resolve_config(config: ConfigT, world: World) -> ConfigT:
     the number of processes does not divide the value.
     """
     config = _resume_from_own_checkpoint_after_restart(config)
-    recorded = None
-    if config.global_micro_batches is None:
-        with world.raise_on_all_ranks():
-            recorded = _recorded_micro_batches(config) if world.is_main else None
-        recorded = int(world.broadcast_from_main(recorded or 0)) or None
-    if recorded is not None and recorded % world.size:
+    # Only rank 0 decides, and all ranks wait for it. If each rank raised on its own, one could end while another still
+    # connects to it. Then gloo's error would hide the message.
+    with world.raise_on_all_ranks():
+        micro_batches = _resolve_micro_batches(config, world.size) if world.is_main else 0
+    micro_batches = int(world.broadcast_from_main(micro_batches))
+    return dataclasses.replace(config, global_micro_batches=micro_batches)
+
+
+def _resolve_micro_batches(config: RunConfig, processes: int) -> int:
+    recorded = _recorded_micro_batches(config) if config.global_micro_batches is None else None
+    if recorded is not None and recorded % processes:
         raise UserError(
-            f"{config.out}: the run to resume has {recorded} micro-batches in a step, not a multiple of {world.size}"
+            f"{config.out}: the run to resume has {recorded} micro-batches in a step, not a multiple of {processes}"
             f" processes; start a number of processes that divides {recorded}, or give another --out"
         )
-    micro_batches = resolve_micro_batches(recorded or config.global_micro_batches, world.size)
-    return dataclasses.replace(config, global_micro_batches=micro_batches)
+    return resolve_micro_batches(recorded or config.global_micro_batches, processes)
 
 
 def _resume_from_own_checkpoint_after_restart(config: ConfigT) -> ConfigT:

@@ -8,7 +8,7 @@ import torch
 from conftest import call
 
 import train_mlm
-from lyricbert.errors import UserError
+from lyricbert.errors import FailedElsewhere, UserError
 from lyricbert.runtime.distributed import World
 from lyricbert.training.resume import resolve_config
 
@@ -20,6 +20,13 @@ class FirstOfSeveral(World):
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor
+
+
+class SecondOfTwo(World):
+    """Rank 1. Rank 0 has an error."""
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor + 1
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +59,13 @@ def test_a_resumed_run_keeps_its_number_of_micro_batches(run, processes):
 def test_a_number_of_processes_that_does_not_divide_it_is_refused(run, processes):
     with pytest.raises(UserError, match=r"has 6 micro-batches in a step.*that divides 6, or give another --out"):
         micro_batches(run, processes)
+
+
+def test_only_rank_0_reports_a_number_that_does_not_fit():
+    """The other rank waits for it, and then reports nothing of its own."""
+    config = train_mlm.Config(data=Path("store"), model="model", out=Path("run"), global_micro_batches=3)
+    with pytest.raises(FailedElsewhere):
+        resolve_config(config, SecondOfTwo(rank=1, size=2, device=torch.device("cpu")))
 
 
 def test_resume_with_a_path_uses_the_number_of_that_checkpoint(run, tmp_path):
