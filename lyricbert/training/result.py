@@ -10,12 +10,15 @@ from lyricbert.training.config import RunConfig
 from lyricbert.training.loop import Trainer
 
 
-def set_model_aside(model: Path) -> None:
-    """Rename a model that an earlier or shorter run wrote, and print its new name."""
-    if model.exists():
-        aside = unused_name(model.with_name(f"{model.name}.before"))
-        model.rename(aside)
-        print(f"{model} is the model of an earlier or shorter run; renamed to {aside}", file=sys.stderr)
+def set_model_aside(model: Path, is_finished: bool) -> None:
+    """Rename `model`, RUN/model, unless it is the complete model of a finished run. Prints the new name."""
+    is_complete = (model / "config.json").is_file() and any(model.glob("*.safetensors"))
+    if not model.exists() or (is_finished and is_complete):
+        return
+    aside = unused_name(model.with_name(f"{model.name}.before"))
+    model.rename(aside)
+    what = "the model of an earlier or shorter run" if is_complete else "not a complete model"
+    print(f"{model} is {what}; renamed to {aside}", file=sys.stderr)
 
 
 def save_model(trainer: Trainer, config: RunConfig) -> str:

@@ -118,7 +118,7 @@ def _finish(trainer: Trainer, config: RunConfig) -> None:
         )
         return
     model = config.out / "model"
-    if model.exists():  # `_prepare_run_directory` keeps it only if the run was already finished
+    if model.exists():  # `_prepare_run_directory` keeps it only if it is the model of this finished run
         print(f"already finished at step {step}; kept {model}", file=sys.stderr)
     else:
         print(f"finished at step {step}; {save_model(trainer, config)} is in {model}", file=sys.stderr)
@@ -138,8 +138,7 @@ def _prepare_run_directory(
         directory.mkdir(exist_ok=True)
         for leftover in [*leftovers(directory), *config.out.glob(".model.tmp-*")]:
             shutil.rmtree(leftover, ignore_errors=True)
-        if trainer.fraction_done < 1 or not is_newest(directory, checkpoint):
-            set_model_aside(config.out / "model")
+        set_model_aside(config.out / "model", trainer.fraction_done >= 1 and is_newest(directory, checkpoint))
         if checkpoint is not None:
             move_replaced_checkpoints(directory, checkpoint, resumed_step)
             if not is_newest(directory, checkpoint):  # copy another run's checkpoint, so that --resume auto finds it

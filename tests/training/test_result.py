@@ -106,6 +106,26 @@ def test_a_finished_run_without_its_model_writes_it(run, start):
     assert weights(run) == before
 
 
+@pytest.mark.parametrize("steps_remain", [False, True])
+@pytest.mark.parametrize("content", ["a file", "nothing", "config.json", "model.safetensors"])
+def test_a_model_that_is_not_complete_is_renamed(run, start, content, steps_remain):
+    before = weights(run)
+    if steps_remain:
+        shutil.rmtree(run / "checkpoints")
+    if content == "a file":
+        shutil.rmtree(run / "model")
+        (run / "model").write_text("notes")
+    else:
+        for path in run.glob("model/*"):
+            if path.name != content:
+                path.unlink()
+    said = start(run)
+    assert f"{run}/model is not a complete model; renamed to {run}/model.before\n" in said
+    assert f"finished at step 4; the model is in {run}/model\n" in said
+    assert weights(run) == before
+    assert (run / "model.before").is_file() == (content == "a file")
+
+
 @pytest.mark.parametrize(("step", "resume"), [(2, "auto"), (2, "none"), (4, "auto")])
 def test_a_signal_in_the_last_step_lets_the_run_finish(tmp_path, start, monkeypatch, step, resume):
     run, updates, update = tmp_path / "run", [], TrainStep.update
