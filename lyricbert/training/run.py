@@ -138,6 +138,9 @@ def _prepare_run_directory(
         directory.mkdir(exist_ok=True)
         for leftover in [*leftovers(directory), *config.out.glob(".model.tmp-*")]:
             shutil.rmtree(leftover, ignore_errors=True)
+        # Before the checkpoints change. After an interruption here, the run is a finished one without its model, which
+        # any command corrects. In the other order, an interruption would leave the model of a later step: the launcher
+        # for SLURM would not requeue the job, and a run that ends at the step of `checkpoint` would keep that model.
         set_model_aside(config.out / "model", trainer.fraction_done >= 1 and is_newest(directory, checkpoint))
         if checkpoint is not None:
             move_replaced_checkpoints(directory, checkpoint, resumed_step)

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import call
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train_mlm
 from lyricbert.errors import UserError
+from lyricbert.training import run as training_run
 from lyricbert.training.checkpoint import checkpoint_path, checkpoints, leftovers, prune, step_of, verify
 from lyricbert.training.metrics import read_metrics
+from lyricbert.training.resume import move_replaced_checkpoints
 
 FOUR = ("--max-steps", 4)
 REPEATABLE = ("train/loss", "train/lr", "train/grad_norm", "eval/loss", "eval/accuracy")
@@ -127,6 +131,25 @@ def test_resuming_from_an_earlier_checkpoint_twice_keeps_both_branches(run, star
     for name in ("replaced-by-step-3", "replaced-by-step-3-2"):
         assert [path.name for path in (run / "checkpoints" / name).iterdir()] == ["step-00000004"]
     assert {path.name for path in run.iterdir()} >= {"model", "model.before", "model.before-2"}
+
+
+@pytest.mark.parametrize("are_moved", [False, True])
+def test_after_an_interruption_the_same_command_replaces_checkpoints_and_model(run, start, monkeypatch, are_moved):
+    def interrupted(*arguments: object) -> None:
+        if are_moved:
+            move_replaced_checkpoints(*arguments)
+        raise KeyboardInterrupt
+
+    command = ("--resume", checkpoint_path(run / "checkpoints", 3), "--max-steps", 3)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training_run, "move_replaced_checkpoints", interrupted)
+        start(*command)
+    assert not (run / "model").exists()  # the model of step 4 would look like that of a finished run
+    start(*command)
+    assert steps(run) == [3, 2, 1]
+    saved = load_file(checkpoint_path(run / "checkpoints", 3) / "model.safetensors")
+    for name, tensor in load_file(run / "model/model.safetensors").items():
+        assert torch.equal(tensor, saved[f"bert.{name}"]), name
 
 
 def test_resuming_from_an_earlier_checkpoint_restores_its_best_evaluation(run, start):
