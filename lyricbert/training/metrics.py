@@ -35,10 +35,15 @@ class MetricsWriter:
 
     def __init__(self, run: Path, resumed_step: int):
         self._run = run
-        path = run / "metrics.jsonl"
-        _keep_until(path, resumed_step)
-        self._file = path.open("ab", buffering=0)
+        self._path = run / "metrics.jsonl"
+        _keep_until(self._path, resumed_step)
+        self._file = self._path.open("ab", buffering=0)
         self._board: SummaryWriter | None = SummaryWriter(str(run / "tensorboard"), purge_step=resumed_step + 1)
+
+    def recorded(self, step: int, name: str) -> float | None:
+        """The value of the curve `name` at `step` in `metrics.jsonl`, or None."""
+        found = (record[name] for record in read_metrics(self._path) if record["step"] == step and name in record)
+        return next(found, None)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write one JSON line with `values` and their `step`, and add each value to its TensorBoard curve.

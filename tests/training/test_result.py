@@ -192,6 +192,21 @@ def test_the_best_evaluation_of_replaced_steps_is_forgotten(best, start, monkeyp
     assert_model_is_of_step(best, 1)
 
 
+def test_a_run_cut_to_its_step_can_have_its_best_evaluation_there(tmp_path, start, monkeypatch):
+    """The run's checkpoint of that step knows no evaluation. A repeated start must save the same model."""
+    run = tmp_path / "run"
+    cuttable = ("--save-model", "best", "--eval-every", 3, "--decay", "constant", "--warmup-steps", 1, *ALL)
+    start(run, *cuttable)
+    for path in (run / "model", *(run / f"checkpoints/step-0000000{step}" for step in (3, 4))):
+        shutil.rmtree(path)
+    let_evaluations_give(monkeypatch, {2: 1.5})
+    for _ in range(2):
+        said = start(run, *cuttable, "--max-steps", 2)
+        assert f"the model of step 2, which has the best eval/loss (1.5000), is in {run}/model" in said
+        assert_model_is_of_step(run, 2)
+        shutil.rmtree(run / "model")
+
+
 @pytest.mark.parametrize("is_damaged", [True, False])
 def test_a_best_checkpoint_that_cannot_be_used_is_an_error(best, start, is_damaged):
     shutil.rmtree(best / "model")

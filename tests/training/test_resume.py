@@ -229,6 +229,20 @@ def test_a_length_below_the_steps_done_is_refused(run, start):
     assert contents(run) == before
 
 
+def test_an_unfinished_run_cut_to_its_step_equals_the_shorter_run(longer, tmp_path, flags, finished, capfd):
+    run = shutil.copytree(longer, tmp_path / "run")
+    for path in (run / "model", *(checkpoint_path(run / "checkpoints", step) for step in (5, 6))):
+        shutil.rmtree(path)
+    for _ in range(2):
+        call(train_mlm.main, *flags, "--out", run, *FOUR, "--keep-last", 9)
+        assert records(run) == records(finished)
+        assert (run / "model/model.safetensors").read_bytes() == (finished / "model/model.safetensors").read_bytes()
+        said = capfd.readouterr().err
+    assert f"already finished at step 4; kept {run}/model" in said
+    board = EventAccumulator(str(run / "tensorboard")).Reload()
+    assert [event.step for event in board.Scalars("eval/loss")] == [0, 3, 4]
+
+
 def test_other_settings_of_the_schedule_must_not_change(run, start):
     with pytest.raises(UserError, match="saved with warmup_steps 3, this run has 2; give another --out"):
         start("--max-steps", 6, "--warmup-steps", 2)

@@ -21,16 +21,34 @@ class EvalHook(Hook):
     def start(self, trainer: Trainer) -> None:
         if trainer.progress.step == 0:
             self._evaluate(trainer)
+        elif trainer.fraction_done >= 1:
+            self._complete(trainer)
+
+    def _complete(self, trainer: Trainer) -> None:
+        """Evaluate if a longer run saved the checkpoint that this run ends at, because that run did not evaluate there.
+
+        An interruption may follow. Then the next start takes the loss from the curves.
+        """
+        metric = trainer.task.best_metric
+        recorded = self._writer.recorded(trainer.progress.step, metric) if self._writer is not None else None
+        if trainer.world.any(self._writer is not None and recorded is None):
+            self._evaluate(trainer)
+        elif recorded is not None:
+            self._update_best(trainer, recorded)
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
         if trainer.fraction_done >= 1 or (self._every and trainer.progress.step % self._every == 0):
             self._evaluate(trainer)
 
+    def _update_best(self, trainer: Trainer, loss: float) -> None:
+        progress = trainer.progress
+        if progress.step > 0 and loss < progress.best_loss:
+            progress.best_step, progress.best_loss = progress.step, loss
+
     def _evaluate(self, trainer: Trainer) -> None:
         step, task = trainer.progress.step, trainer.task
         values = {name: float(value) for name, value in task.evaluate().items()}
-        if step > 0 and values[task.best_metric] < trainer.progress.best_loss:
-            trainer.progress.best_step, trainer.progress.best_loss = step, values[task.best_metric]
+        self._update_best(trainer, values[task.best_metric])
         if self._writer is None:
             return
         table = task.prediction_table()
