@@ -122,6 +122,21 @@ def saved_identity(checkpoint: Path) -> dict[str, object] | None:
     return _read_state(checkpoint)[1]
 
 
+def is_of_best(checkpoint: Path, progress: Progress) -> bool:
+    """True if `checkpoint` is valid and was saved right after the best evaluation in `progress`.
+
+    After --resume PATH the directory may have a checkpoint of the same step from another run. Raises `UserError`.
+    """
+    if verify(checkpoint, ("model.safetensors", "state.json")) is not None:
+        return False
+    saved, _ = _read_state(checkpoint)
+    return (saved.step, saved.best_step, saved.best_loss) == (
+        progress.best_step,
+        progress.best_step,
+        progress.best_loss,
+    )
+
+
 def _read_state(checkpoint: Path) -> tuple[Progress, dict[str, object]]:
     """(progress, identity) in `state.json`. Raises `UserError` if it cannot be read."""
     with _unreadable_as_user_error(checkpoint / "state.json"):

@@ -15,6 +15,7 @@ from lyricbert.songs.store import TokenStore
 from lyricbert.training.checkpoint import (
     checkpoint_path,
     checkpoints,
+    is_of_best,
     load_checkpoint,
     newest_verified,
     saved_identity,
@@ -22,7 +23,7 @@ from lyricbert.training.checkpoint import (
     verify,
 )
 from lyricbert.training.config import HookConfig, RunConfig
-from lyricbert.training.loop import Trainer
+from lyricbert.training.loop import Progress, Trainer
 
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
@@ -147,6 +148,21 @@ def move_replaced_checkpoints(directory: Path, checkpoint: Path, step: int) -> N
         path.rename(target / path.name)
     moved = f"moved the checkpoints that this run replaces ({len(replaced)}) to {target}"
     print(f"{moved} and removed the metrics after step {step}", file=sys.stderr)
+
+
+def forget_unusable_best(directory: Path, progress: Progress) -> None:
+    """Reset the best evaluation in `progress`, and print a message, if `directory` has no valid checkpoint of it.
+
+    Then the best is chosen from the evaluations that follow. Otherwise a run with --save-model best would fail at its
+    end, and the checkpoint of its best new evaluation might not be kept. Only rank 0 calls it, because the other ranks
+    do not use the best evaluation.
+    """
+    step = progress.best_step
+    if step in (-1, progress.step) or is_of_best(checkpoint_path(directory, step), progress):
+        return
+    progress.best_step, progress.best_loss = Progress.best_step, Progress.best_loss
+    problem = f"{directory} has no valid checkpoint of the best evaluation so far, at step {step}"
+    print(f"{problem}; the best is chosen from evaluations after step {progress.step}", file=sys.stderr)
 
 
 def _newest_on_main(directory: Path, world: World) -> Path | None:

@@ -30,7 +30,7 @@ from lyricbert.training.lock import LOCK, lock_run_directory
 from lyricbert.training.loop import Trainer
 from lyricbert.training.metrics import MetricsWriter, check_board_directory
 from lyricbert.training.result import save_model, set_model_aside
-from lyricbert.training.resume import is_newest, move_replaced_checkpoints, resume, run_identity
+from lyricbert.training.resume import forget_unusable_best, is_newest, move_replaced_checkpoints, resume, run_identity
 from lyricbert.training.task import HeadWarmup, Task
 
 
@@ -144,6 +144,8 @@ def _prepare_run_directory(
         set_model_aside(config.out / "model", trainer.fraction_done >= 1 and is_newest(directory, checkpoint))
         if checkpoint is not None:
             move_replaced_checkpoints(directory, checkpoint, resumed_step)
+            if trainer.fraction_done < 1:  # a finished run would have no other evaluation to choose
+                forget_unusable_best(directory, trainer.progress)
             if not is_newest(directory, checkpoint):  # copy another run's checkpoint, so that --resume auto finds it
                 save_checkpoint(directory, trainer, identity)
         writer = MetricsWriter(config.out, resumed_step)

@@ -207,6 +207,27 @@ def test_a_run_cut_to_its_step_can_have_its_best_evaluation_there(tmp_path, star
         shutil.rmtree(run / "model")
 
 
+@pytest.mark.parametrize("problem", ["missing", "damaged", "of another run", "another directory"])
+def test_a_resumed_run_without_its_best_checkpoint_chooses_from_later_evaluations(best, start, monkeypatch, problem):
+    checkpoint, run, resume = best / "checkpoints/step-00000002", best, "auto"
+    shutil.rmtree(best / "checkpoints/step-00000004")
+    if problem == "missing":
+        shutil.rmtree(checkpoint)
+    elif problem == "damaged":
+        (checkpoint / "model.safetensors").write_bytes(b"")
+    elif problem == "of another run":
+        shutil.rmtree(checkpoint)
+        shutil.copytree(best / "checkpoints/step-00000001", checkpoint)
+    else:
+        run, resume = best.with_name("new"), best / "checkpoints/step-00000003"
+    let_evaluations_give(monkeypatch, {4: 2.0})
+    said = start(run, *BEST, *ALL, "--resume", resume)
+    unusable = f"{run}/checkpoints has no valid checkpoint of the best evaluation so far, at step 2"
+    assert said.count(f"{unusable}; the best is chosen from evaluations after step 3\n") == 1
+    assert f"the model of step 4, which has the best eval/loss (2.0000), is in {run}/model" in said
+    assert_model_is_of_step(run, 4)
+
+
 @pytest.mark.parametrize("is_damaged", [True, False])
 def test_a_best_checkpoint_that_cannot_be_used_is_an_error(best, start, is_damaged):
     shutil.rmtree(best / "model")
