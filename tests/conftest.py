@@ -16,6 +16,7 @@ import pytest
 from forked import PATIENCE, ForkedCommand
 from forked import start as start
 from forked import torchrun as torchrun
+from slurm_cluster import SlurmCluster
 
 if TYPE_CHECKING:
     from transformers import BertTokenizer, PreTrainedModel
@@ -48,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no process is left with one of them at the end."""
-    longest = ("test_slurm", "test_quickstart", "test_fast_paths", "test_kills")
+    longest = ("test_slurm", "test_quickstart", "test_kills", "test_slurm_commands", "test_fast_paths")
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 
@@ -79,6 +80,17 @@ def signal_handlers() -> Iterator[None]:
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A SLURM cluster of two nodes for the tests of one file."""
+    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture(scope="session")

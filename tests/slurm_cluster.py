@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from forked import PATIENCE
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 _MUNGE_KEEPS = ("pid-file", "log-file", "seed-file")
 _TEMPLATE = Path(__file__).with_name("slurm.conf")
+# What a job needs to run on the tests' cluster: the interpreter, the address of the first node, whose name is made up,
+# and one thread per process, since the two CPUs of this host play 64.
+HERE = {"PYTHON": sys.executable, "MASTER": "127.0.0.1", "OMP_NUM_THREADS": 1}
 
 
 def why_not() -> str | None:
@@ -98,3 +102,17 @@ def _until(condition, what: str, seconds: float = PATIENCE) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"no {what} within {seconds:.0f} s")
         time.sleep(0.2)
+
+
+def submit(cluster: SlurmCluster, settings: dict[str, object], *words: object) -> str:
+    """Submit a job from the cluster's folder. Returns its id."""
+    return run(cluster, settings, cluster.folder, "sbatch", "--parsable", *words).strip()
+
+
+def run(cluster: SlurmCluster, settings: dict[str, object], folder: Path, *command: object) -> str:
+    """Run a command, which must succeed, in a folder. Returns its output."""
+    environment = {**cluster.environment, **{name: str(value) for name, value in settings.items()}}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
