@@ -71,6 +71,8 @@ class SlurmCluster:
         (self.folder / "munge.key-file").write_bytes(os.urandom(1024))
         (self.folder / "munge.key-file").chmod(0o600)
         text = _TEMPLATE.read_text().replace("@HOST@", socket.gethostname().split(".")[0])
+        process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        text = text.replace("@FIRST@", str(1 + 1000 * process))
         for number, port in enumerate(_free_ports(3)):
             text = text.replace(f"@PORT{number}@", str(port))
         for number in range(4):
