@@ -27,3 +27,11 @@ default_processes() {
     gpus=$(count_gpus)
     echo $((gpus > 0 ? gpus : 2))
 }
+
+# require_processes: exits with one line and status 2 if NPROC is not a number of processes.
+require_processes() {
+    if ! [[ $NPROC =~ ^[1-9][0-9]*$ ]]; then
+        echo "NPROC=$NPROC: must be a number of processes, 1 or more" >&2
+        exit 2
+    fi
+}

@@ -71,7 +71,7 @@ adapt() {
 }
 
 [ -e "$SOURCE" ] || fail "SOURCE=$SOURCE: no such file or folder; check the path"
-[[ $NPROC =~ ^[1-9][0-9]*$ ]] || fail "NPROC=$NPROC: must be a number of processes"
+require_processes
 SOURCE=$(absolute "$SOURCE")
 if [ -d "$MODEL" ]; then
     MODEL=$(absolute "$MODEL")

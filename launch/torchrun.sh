@@ -6,10 +6,7 @@ source "$REPO/launch/common.sh"
 source "$REPO/launch/gpus.sh"
 # Number of processes: one per GPU, or 2 on a machine without GPUs.
 NPROC=${NPROC:-$(default_processes)}
-if ! [[ $NPROC =~ ^[1-9][0-9]*$ ]]; then
-    echo "NPROC=$NPROC: must be a number of processes, 1 or more" >&2
-    exit 2
-fi
+require_processes
 # CPU threads per process.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
