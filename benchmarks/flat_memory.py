@@ -16,8 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from launched import run_launched
-
+from benchmarks.launched import run_launched
 from lyricbert.models.loading import load_masked_lm
 from lyricbert.runtime.distributed import start_world
 from lyricbert.songs.store import open_store

@@ -28,9 +28,8 @@ from transformers import BertConfig, BertForMaskedLM
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from launched import run_launched
-
 import train_mlm
+from benchmarks.launched import run_launched
 from lyricbert.songs.store import open_store
 from lyricbert.songs.tokenizer import load_tokenizer
 from lyricbert.training import run as run_module
