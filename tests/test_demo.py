@@ -1,13 +1,15 @@
 """The embedded corpus: its size, its variety and the format of every song."""
 
 import re
-from collections import Counter
+from collections import Counter, namedtuple
 from pathlib import Path
 
 import pytest
 
-from lyricbert.songs.formats import Song, list_files, read_songs
+from lyricbert.songs.cleaning import clean
+from lyricbert.songs.formats import list_files, read_records
 
+Song = namedtuple("Song", "title artist sections")
 SONGS = Path(__file__).parent.parent / "lyricbert" / "demo" / "songs"
 HEADER = re.compile(r"^\[[A-Z][A-Za-z0-9 -]*\]$")
 
@@ -15,7 +17,8 @@ HEADER = re.compile(r"^\[[A-Z][A-Za-z0-9 -]*\]$")
 @pytest.fixture(scope="module")
 def songs() -> list[Song]:
     dropped = Counter()
-    read = [song for path in list_files([SONGS]) for song in read_songs(path, dropped)]
+    records = [record for path in list_files([SONGS]) for record in read_records(path, dropped)]
+    read = [Song(record.title, record.artist, clean(record.lyrics, dropped).sections) for record in records]
     assert set(+dropped) == {"section headers"}  # nothing else needed cleaning
     return read
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
 
 _SECTION_HEADER = re.compile(r"^\s*\[[^\[\]]*\]\s*$")
 _GENIUS_PREAMBLE = re.compile(r"^\d+ Contributors?.*?Lyrics")
@@ -15,10 +16,22 @@ _INVISIBLE = re.compile(
 _WORD = re.compile(r"\w")
 
 
-def clean(lyrics: str, dropped: Counter[str]) -> tuple[tuple[str, ...], ...]:
+@dataclass(frozen=True)
+class Cleaned:
+    """The cleaned text of a song. Each of its `sections` is a tuple of non-empty lines.
+
+    `names` has the name of each section, such as "Chorus", or "" if the source gives none.
+    """
+
+    sections: tuple[tuple[str, ...], ...]
+    names: tuple[str, ...]
+
+
+def clean(lyrics: str, dropped: Counter[str], title: str = "") -> Cleaned:
     """Split `lyrics` into sections of lines, at blank lines and at headers such as `[Chorus]`.
 
-    Removes the text that Genius pages add to lyrics. `dropped` counts what is removed, by reason.
+    Removes the text that Genius pages add to lyrics. `dropped` counts what is removed, by reason. `title`: the song's
+    title, if the source has it.
     """
     text = unicodedata.normalize("NFC", lyrics).replace("\r\n", "\n").replace("\r", "\n").strip()
     without_preamble = _GENIUS_PREAMBLE.sub("", text)
@@ -45,4 +58,4 @@ def clean(lyrics: str, dropped: Counter[str]) -> tuple[tuple[str, ...], ...]:
             section = []
     if section:
         sections.append(tuple(section))
-    return tuple(sections)
+    return Cleaned(tuple(sections), ("",) * len(sections))

@@ -1,27 +1,17 @@
-"""Read lyrics files of all supported kinds into `Song`s."""
+"""Read lyrics files of all supported kinds into `Record`s."""
 
 import csv
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from lyricbert.errors import UserError
-from lyricbert.songs.cleaning import clean
+from lyricbert.songs.record import Record
 
 LYRICS_COLUMNS = ("lyrics", "lyric", "text")
 SUFFIXES = (".txt", ".json", ".jsonl", ".csv")
-
-
-@dataclass(frozen=True)
-class Song:
-    """A song. Each of its `sections` is a tuple of cleaned, non-empty lines."""
-
-    title: str
-    artist: str
-    sections: tuple[tuple[str, ...], ...]
 
 
 def list_files(sources: Iterable[Path]) -> list[Path]:
@@ -45,19 +35,15 @@ def list_files(sources: Iterable[Path]) -> list[Path]:
     return files
 
 
-def read_songs(path: Path, dropped: Counter[str]) -> Iterator[Song]:
+def read_records(path: Path, dropped: Counter[str]) -> Iterator[Record]:
     """Yield the songs of one file. `dropped` counts what is removed, by reason. Raises `UserError`."""
     reader = {".txt": _read_txt, ".json": _read_json, ".jsonl": _read_jsonl, ".csv": _read_csv}[path.suffix.lower()]
     try:
         for title, artist, lyrics in reader(path):
             if not isinstance(lyrics, str) or not lyrics.strip():
                 dropped["songs without lyrics"] += 1
-                continue
-            sections = clean(lyrics, dropped)
-            if sections:
-                yield Song(str(title or ""), str(artist or ""), sections)
             else:
-                dropped["songs without words"] += 1
+                yield Record(lyrics, title=str(title or ""), artist=str(artist or ""))
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: not UTF-8 (byte {error.object[error.start]:#04x}); convert it, e.g. iconv -f latin1 -t utf-8"

@@ -12,8 +12,9 @@ from transformers import PreTrainedTokenizerFast
 
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key
+from lyricbert.songs.cleaning import Cleaned, clean
 from lyricbert.songs.duplicates import line_key
-from lyricbert.songs.formats import Song, read_songs
+from lyricbert.songs.formats import read_records
 
 _SONGS_AT_ONCE = 256
 _CHARACTERS_A_TOKEN = 100
@@ -47,7 +48,8 @@ def tokenize_files(
     """
     corpus = TokenizedSongs()
     with tqdm(desc="prepare", unit=" songs", disable=None) as bar:
-        songs = (song for path in files for song in read_songs(path, dropped))
+        records = (record for path in files for record in read_records(path, dropped))
+        songs = (clean(record.lyrics, dropped, record.title) for record in records)
         while chunk := list(islice(songs, _SONGS_AT_ONCE)):
             _add_songs(corpus, chunk, tokenizer, limit, dropped)
             bar.update(len(chunk))
@@ -63,7 +65,7 @@ def named(files: list[Path]) -> str:
 
 
 def _add_songs(
-    corpus: TokenizedSongs, songs: list[Song], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter[str]
+    corpus: TokenizedSongs, songs: list[Cleaned], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter[str]
 ) -> None:
     # Cut very long lines here, because tokenizing megabytes is slow. A token rarely has more than 100 characters.
     longest = _CHARACTERS_A_TOKEN * limit

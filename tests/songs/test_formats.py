@@ -5,16 +5,16 @@ import pytest
 
 from lyricbert.errors import UserError
 from lyricbert.songs.cleaning import clean
-from lyricbert.songs.formats import list_files, read_songs
+from lyricbert.songs.formats import list_files, read_records
 
 
 def sections_of(path) -> list:
-    return [song.sections for song in read_songs(path, Counter())]
+    return [clean(record.lyrics, Counter()).sections for record in read_records(path, Counter())]
 
 
 def test_blank_lines_and_headers_separate_sections():
     text = "[Verse 1]\nOne line\nTwo  lines\n\n\nThree\n[Chorus: Somebody & All]\nFour [softly] now"
-    assert clean(text, Counter()) == (("One line", "Two lines"), ("Three",), ("Four [softly] now",))
+    assert clean(text, Counter()).sections == (("One line", "Two lines"), ("Three",), ("Four [softly] now",))
 
 
 def test_text_added_by_genius_pages_is_removed_and_counted():
@@ -24,7 +24,7 @@ def test_text_added_by_genius_pages_is_removed_and_counted():
         "You might also likeThird line\nlast line7Embed"
     )
     dropped = Counter()
-    assert clean(text, dropped) == (("First line",), ("Second line",), ("Third line", "last line"))
+    assert clean(text, dropped).sections == (("First line",), ("Second line",), ("Third line", "last line"))
     assert dropped["Genius page headers"] == 1
     assert dropped["Genius 'Embed' footers"] == 1
     assert dropped["Genius prompts"] == 2
@@ -32,12 +32,12 @@ def test_text_added_by_genius_pages_is_removed_and_counted():
 
 
 def test_a_lyric_line_that_resembles_a_genius_prompt_is_kept():
-    assert clean("You might also like to dance", Counter()) == (("You might also like to dance",),)
+    assert clean("You might also like to dance", Counter()).sections == (("You might also like to dance",),)
 
 
 def test_lines_without_words_are_counted():
     dropped = Counter()
-    assert clean("***\n...\nwords\n🎵🎵", dropped) == (("words",),)
+    assert clean("***\n...\nwords\n🎵🎵", dropped).sections == (("words",),)
     assert dropped["lines without words"] == 3
 
 
