@@ -5,19 +5,49 @@ Worker processes do this, so nothing here may import torch or transformers.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence, Sized
+from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lyricbert.errors import UserError
+from lyricbert.files import sha256_of
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.cleaning import Cleaned, clean
+from lyricbert.songs.cutting import Batch
 from lyricbert.songs.line_tokenizer import LineTokenizer
 from lyricbert.songs.near_duplicates import signatures
 from lyricbert.songs.record import Record
+from lyricbert.songs.shard import write_shard
 from lyricbert.songs.words import line_keys, song_keys, word_hashes
+from lyricbert.songs.work_directory import shard_path
 
 Songs = Sequence[tuple[Record, Cleaned]]
+
+
+@dataclass(frozen=True)
+class ShardBuilder:
+    """Makes the shard of a batch in `directory`."""
+
+    directory: Path
+    tokenizer: LineTokenizer
+
+    def __call__(self, batch: Batch) -> int:
+        """Returns the number of records. Raises `UserError`."""
+        dropped: Counter[str] = Counter()
+        arrays, rows = build_shard(batch.records, self.tokenizer, dropped)
+        sources = ({"name": path.name, "sha256": _hash_file(path)} for path in batch.files)
+        write_shard(shard_path(self.directory, batch.number), arrays, rows, sources, dropped)
+        return len(batch.records)
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
 
 
 def build_shard(

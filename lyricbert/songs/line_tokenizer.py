@@ -16,21 +16,31 @@ _LINES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class LineTokenizer:
-    """The tokenizer in `file`, a tokenizer.json without truncation and padding.
+class SavedTokenizer:
+    """A tokenizer in a `directory` with a tokenizer.json.
 
-    `unknown`: the id of its unknown token, None if it has none. `limit`: maximum length of a line in tokens, special
-    tokens included.
+    `unknown`: the id of its unknown token, None if it has none. `max_length`: the most tokens that its model takes.
     """
 
-    file: Path
-    vocabulary_size: int
+    directory: Path
+    fingerprint: str
+    size: int
     unknown: int | None
+    max_length: int
+
+
+@dataclass(frozen=True)
+class LineTokenizer:
+    """Cuts lines at `limit` tokens, special tokens included."""
+
+    saved: SavedTokenizer
     limit: int
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        tokenizer = Tokenizer.from_file(str(self.file))
+        tokenizer = Tokenizer.from_file(str(self.saved.directory / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # "[SEP]" in a lyric is ordinary text
         return tokenizer
 
@@ -39,7 +49,7 @@ class LineTokenizer:
 
         No special tokens are added. A line of which the tokenizer knows no token has length 0.
         """
-        kind = np.uint16 if self.vocabulary_size <= 2**16 else np.uint32
+        kind = np.uint16 if self.saved.size <= 2**16 else np.uint32
         blocks = [self._encode_block(lines[at : at + _LINES_AT_ONCE]) for at in range(0, len(lines), _LINES_AT_ONCE)]
         ids = np.concatenate([np.empty(0, kind), *(ids for ids, _ in blocks)], dtype=kind)
         lengths = np.concatenate([np.empty(0, np.int64), *(lengths for _, lengths in blocks)])
@@ -55,7 +65,8 @@ class LineTokenizer:
     def _cut(self, ids: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         room = self.limit - 2  # [CLS] and [SEP] need two places
         line = np.repeat(np.arange(len(lengths)), lengths)
-        known = np.bincount(line[ids != self.unknown] if self.unknown is not None else line, minlength=len(lengths)) > 0
+        unknown = self.saved.unknown
+        known = np.bincount(line if unknown is None else line[ids != unknown], minlength=len(lengths)) > 0
         position = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         cut = (lengths > room) & known
         return ids[known[line] & (position < room)], np.minimum(lengths, room) * known, cut

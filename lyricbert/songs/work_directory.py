@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lyricbert.errors import Interrupted, UserError, clean_up_at_signal
-from lyricbert.files import as_json, refuse_existing, remover, write_errors_as_user_error
+from lyricbert.files import as_json, refuse_existing, remover
 from lyricbert.runtime.lock import LOCK, lock_run_directory
 
 _MADE_FROM = "made-from.json"
@@ -26,12 +26,11 @@ def shards_in(directory: Path) -> list[Path]:
 
 
 @contextmanager
-def work_directory(out: Path, made_from: dict[str, Any]) -> Iterator[Path]:
-    """The directory for the shards of `out`, beside it, with the shards that an interrupted command has left.
+def work_directory(out: Path) -> Iterator[Path]:
+    """The directory for the shards of `out`, beside it, perhaps with those that an interrupted command has left.
 
-    `made_from`: what the shards depend on, as JSON. Shards that were made from something else are removed, and a line
-    says so. The directory is removed at the end of the block, also after a `UserError`. Finished shards stay after a
-    signal, a kill or `Interrupted`. Raises `UserError` if `out` exists, or while another process has the directory.
+    It is removed at the end of the block, also after a `UserError`. After a signal, a kill or `Interrupted`, finished
+    shards stay. Raises `UserError` if `out` exists, or while another process has the directory.
     """
     refuse_existing(out)
     directory = out.with_name(f".{out.name}.shards")
@@ -40,14 +39,12 @@ def work_directory(out: Path, made_from: dict[str, Any]) -> Iterator[Path]:
     def keep_finished_shards() -> str | None:
         if not shards_in(directory):
             return remove()
-        _remove_except(directory, {LOCK, _MADE_FROM, *(path.name for path in shards_in(directory))})
+        _remove_all_but_shards(directory)
         return "Run the same command to continue."
 
     with lock_run_directory(directory), clean_up_at_signal(keep_finished_shards):
         try:
-            refuse_existing(out)  # another process may have finished it in the meantime
-            with write_errors_as_user_error(directory, "free some space or give another --out"):
-                _remove_unusable_shards(directory, as_json(made_from))
+            refuse_existing(out)  # the process that had the lock may have finished it
             yield directory
         except Interrupted:
             keep_finished_shards()
@@ -58,23 +55,25 @@ def work_directory(out: Path, made_from: dict[str, Any]) -> Iterator[Path]:
         remove()
 
 
-def _remove_unusable_shards(directory: Path, made_from: str) -> None:
-    note = directory / _MADE_FROM
-    if note.exists() and note.read_text(encoding="utf-8") == made_from:
-        _remove_except(directory, {LOCK, _MADE_FROM, *(path.name for path in shards_in(directory))})
-        return
-    if shards_in(directory):
-        print(
-            f"{directory}: its shards were made by another command or version, or from other files; starting anew",
-            file=sys.stderr,
-        )
-    _remove_except(directory, {LOCK})
-    note.write_text(made_from, encoding="utf-8")
+def remove_unusable_shards(directory: Path, made_from: dict[str, Any]) -> None:
+    """Remove the shards that were made from something else, and print a line about it.
+
+    `made_from`: what shards depend on, as JSON.
+    """
+    note, content = directory / _MADE_FROM, as_json(made_from)
+    if not note.exists() or note.read_text(encoding="utf-8") != content:
+        if shards := shards_in(directory):
+            reason = "were made by another command or version, or of other files"
+            print(f"{directory}: removed {len(shards)} shards, which {reason}", file=sys.stderr)
+        for shard in shards:
+            shutil.rmtree(shard)
+        note.write_text(content, encoding="utf-8")
 
 
-def _remove_except(directory: Path, names: set[str]) -> None:
+def _remove_all_but_shards(directory: Path) -> None:
+    """Also keeps the lock and the note about what the shards were made of."""
     for path in directory.iterdir():
-        if path.name in names:
+        if path.name in (LOCK, _MADE_FROM) or path.match(_SHARDS):
             continue
         if path.is_dir():
             shutil.rmtree(path)

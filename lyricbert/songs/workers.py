@@ -32,17 +32,21 @@ def map_in_workers(function: Callable[[T], R], items: Iterable[T], workers: int)
     if workers == 1 or len(first) < 2:
         yield from map(function, chain(first, iterator))
         return
-    pool = _Pool(function, workers)
-    with clean_up_at_signal(pool.kill):
-        try:
-            for item in chain(first, iterator):
-                if pool.is_full:
-                    yield pool.receive()
-                pool.send(item)
-            while pool.is_busy:
+    with _start_pool(function, workers) as pool:
+        for item in chain(first, iterator):
+            if pool.is_full:
                 yield pool.receive()
-        finally:
-            pool.kill()
+            pool.send(item)
+        while pool.is_busy:
+            yield pool.receive()
+
+
+def call_in_worker(function: Callable[[T], R], item: T) -> R:
+    """Call `function` in a process that then ends, and so returns its memory. See `map_in_workers`."""
+    with _start_pool(function, 1) as pool:
+        pool.send(item)
+        result: R = pool.receive()
+        return result
 
 
 class _Pool:
@@ -106,6 +110,17 @@ class _Pool:
             raise Interrupted(
                 f"a worker process {how}, perhaps because memory ran out; run the same command with fewer --workers"
             ) from None
+
+
+@contextmanager
+def _start_pool(function: Callable[[Any], Any], size: int) -> Iterator[_Pool]:
+    """A pool whose processes are killed at the end of the block, or after a signal."""
+    pool = _Pool(function, size)
+    with clean_up_at_signal(pool.kill):
+        try:
+            yield pool
+        finally:
+            pool.kill()
 
 
 @contextmanager
