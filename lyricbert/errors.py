@@ -10,8 +10,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+CleanUp = Callable[[], str | None]
+
+
 class UserError(Exception):
     """A bad argument, file, store or model. The message says what is wrong and what to do. No traceback is printed."""
+
+
+class Interrupted(UserError):
+    """An error after which the same command continues from what it has finished, which is therefore kept."""
 
 
 class FailedElsewhere(UserError):
@@ -67,8 +74,11 @@ def _handle_signals() -> None:
 
 
 @contextmanager
-def clean_up_at_signal(clean_up: Callable[[], None]) -> Iterator[None]:
-    """Call `clean_up` if a signal ends the command in this block. Does nothing outside `run_command`."""
+def clean_up_at_signal(clean_up: CleanUp) -> Iterator[None]:
+    """Call `clean_up` if a signal ends the command in this block. Does nothing outside `run_command`.
+
+    `clean_up` may return what the user should do next, as a sentence.
+    """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     handlers = {number: handler for number, handler in before.items() if isinstance(handler, _StopCommand)}
     for number, handler in handlers.items():
@@ -87,23 +97,24 @@ class _StopCommand:
     catch every exception. It ignores a second signal, so that the clean-up can finish.
     """
 
-    def __init__(self, clean_ups: tuple[Callable[[], None], ...] = ()):
+    def __init__(self, clean_ups: tuple[CleanUp, ...] = ()):
         self._clean_ups = clean_ups
 
-    def after(self, clean_up: Callable[[], None]) -> "_StopCommand":
+    def after(self, clean_up: CleanUp) -> "_StopCommand":
         """A copy of this handler that calls `clean_up` first."""
         return _StopCommand((clean_up, *self._clean_ups))
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)
+        advice = "Run the same command again."
         try:
             for clean_up in self._clean_ups:
-                clean_up()
+                advice = clean_up() or advice
             if _is_first_of_node():
                 # print() fails if the signal interrupts another print().
                 start = "\n" if os.isatty(2) else ""  # the cursor may be after a progress bar or ^C
-                os.write(2, f"{start}Stopped by {signal.Signals(number).name}. Run the same command again.\n".encode())
+                os.write(2, f"{start}Stopped by {signal.Signals(number).name}. {advice}\n".encode())
         finally:
             os._exit(128 + number)
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -34,17 +34,9 @@ def new_directory(path: Path) -> Iterator[Path]:
     After an error or a signal, the directory is removed, and so are the parents that were created for it. Raises
     `UserError` if `path` exists or cannot be written.
     """
-    if path.exists():
-        raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
+    refuse_existing(path)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    new_parents = [parent for parent in path.parents if not parent.exists()]
-
-    def remove() -> None:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for parent in new_parents:
-            with suppress(OSError):  # not empty, because it contains `path`
-                parent.rmdir()
-
+    remove = remover(temporary)
     with clean_up_at_signal(remove):
         try:
             with write_errors_as_user_error(path, "free some space or give another --out"):
@@ -53,6 +45,25 @@ def new_directory(path: Path) -> Iterator[Path]:
                 temporary.rename(path)
         finally:
             remove()
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise `UserError` if `path` exists."""
+    if path.exists():
+        raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
+
+
+def remover(directory: Path) -> Callable[[], None]:
+    """A function that removes `directory`, and its parents that do not exist yet, if they are empty then."""
+    new_parents = [parent for parent in directory.parents if not parent.exists()]
+
+    def remove() -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        for parent in new_parents:
+            with suppress(OSError):
+                parent.rmdir()
+
+    return remove
 
 
 def write_json(path: Path, content: object) -> None:

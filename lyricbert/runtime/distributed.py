@@ -85,7 +85,9 @@ def start_world(timeout_minutes: float = 10.0) -> Iterator[World]:
     Raises `UserError` if there are fewer GPUs than processes on this node. Raises `RuntimeError` in a process that has
     waited `timeout_minutes` for the others.
     """
-    die_with_parent()
+    # torchrun starts each process in a new session, so killing torchrun and its process group does not end them.
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        die_with_parent()
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if torch.cuda.is_available():

@@ -1,7 +1,6 @@
 """End a process when its parent ends."""
 
 import ctypes
-import os
 import signal
 
 # From Linux's prctl.h.
@@ -9,13 +8,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Make Linux kill this process when its parent, torchrun, ends; see prctl(2).
+    """Make Linux kill this process when its parent ends; see prctl(2). Has no effect without prctl.
 
-    torchrun starts each process in a new session, so killing torchrun and its process group does not end them. They
-    would continue to train in the directory that the next run uses. Has no effect without torchrun or without prctl.
+    Otherwise the processes of a killed command would continue to work in the directory that the next run uses.
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return
     try:
         prctl = ctypes.CDLL(None).prctl
     except (AttributeError, OSError):

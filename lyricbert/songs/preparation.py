@@ -1,59 +1,134 @@
-"""Prepare a token store from lyrics files."""
+"""Make shards of songs in worker processes, in a directory beside the result."""
 
+import hashlib
+import os
+import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast
+from tqdm import tqdm
 
+from lyricbert import __version__
 from lyricbert.errors import UserError
-from lyricbert.files import new_directory, sha256_of
-from lyricbert.songs.formats import list_files
-from lyricbert.songs.split import counts, split_and_flatten
-from lyricbert.songs.store import VALIDATION, write_arrays
-from lyricbert.songs.tokenized import named, tokenize_files
-from lyricbert.songs.tokenizer import fingerprint, load_tokenizer
+from lyricbert.files import write_errors_as_user_error
+from lyricbert.runtime.lock import LOCK
+from lyricbert.songs.building import ShardBuilder
+from lyricbert.songs.cutting import BATCH_CHARACTERS, Batch, Rows, cut_into_batches, find_ranges
+from lyricbert.songs.formats import list_files, read_records
+from lyricbert.songs.line_tokenizer import LineTokenizer, SavedTokenizer
+from lyricbert.songs.part import Part, write_part
+from lyricbert.songs.store import FORMAT_VERSION
+from lyricbert.songs.work_directory import remove_unusable_shards, shard_path, work_directory
+from lyricbert.songs.workers import call_in_worker, map_in_workers
+
+_REMEDY = "free some space or give another --out"
 
 
-def prepare_store(
-    sources: tuple[Path, ...],
-    out: Path,
-    tokenizer_name: str,
-    val_fraction: float,
-    seed: int,
-    max_tokens: int | None,
-) -> dict[str, Any]:
-    """Read `sources` and write the token store `out`. Returns the content of its meta.json.
+@dataclass(frozen=True)
+class ShardSettings:
+    """What shards are made of.
 
-    `PrepareConfig` describes the arguments. Raises `UserError`.
+    `tokenizer`: a directory or a hub name. `max_tokens`: maximum length of a line or section, special tokens included;
+    None: the tokenizer's, at most 512. `rows`: the records that are read.
     """
-    files = list_files(sources)
-    tokenizer = load_tokenizer(tokenizer_name)
-    dropped: Counter[str] = Counter()
-    with new_directory(out) as directory:
-        corpus = tokenize_files(files, tokenizer, _example_limit(max_tokens, tokenizer), dropped)
-        if len(corpus.song_keys) < 2:
-            raise UserError(f"only one song with lyrics in {named(files)}; add a second one, for validation")
-        arrays = split_and_flatten(corpus, val_fraction, seed, len(tokenizer), dropped)
-        if VALIDATION not in arrays["song_split"]:
-            raise UserError(
-                f"{named(files)}: every validation line also occurs in training; raise --val-fraction or add songs"
-            )
-        tokenizer.save_pretrained(directory / "tokenizer")
-        meta = {
-            "tokenizer": {"name": tokenizer_name, "fingerprint": fingerprint(tokenizer), "size": len(tokenizer)},
-            "sources": [{"name": path.name, "sha256": sha256_of(path)} for path in files],
-            "seed": seed,
-            "val_fraction": val_fraction,
-            "counts": counts(arrays),
-            "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
+
+    sources: tuple[Path, ...]
+    tokenizer: str
+    max_tokens: int | None = None
+    rows: Rows = Rows()
+
+
+def list_ranges(settings: ShardSettings, count: int) -> list[Rows]:
+    """At most `count` ranges of rows that are about equally long. Reads all sources. Raises `UserError`."""
+    return find_ranges(list_files(settings.sources), read_records, count)
+
+
+def prepare_part(settings: ShardSettings, out: Path, workers: int) -> Part:
+    """Write the shards of `settings.rows` to the directory `out`. Raises `UserError`."""
+    with make_part(settings, out, workers) as part:
+        with write_errors_as_user_error(out, _REMEDY):
+            (part.path / LOCK).unlink()
+            part.path.rename(out)
+        return Part(out, part.description)
+
+
+@contextmanager
+def make_part(
+    settings: ShardSettings, out: Path, workers: int, batch_characters: int = BATCH_CHARACTERS
+) -> Iterator[Part]:
+    """Make the shards of `settings.rows` in a directory beside `out`, which is removed at the end of the block.
+
+    `work_directory` says what is kept after a signal or an error. `workers`: the number of processes that make shards.
+    Raises `UserError`.
+    """
+    files = list_files(settings.sources)
+    with work_directory(out) as directory, write_errors_as_user_error(directory, _REMEDY):
+        saved = _save_tokenizer(settings.tokenizer, directory / "tokenizer")
+        tokenizer = LineTokenizer(saved, _limit(settings.max_tokens, saved))
+        description = {
+            "lyricbert": __version__,
+            "format_version": FORMAT_VERSION,
+            "tokenizer": {"fingerprint": saved.fingerprint, "size": saved.size},
+            "max_tokens": tokenizer.limit,
+            "sources": _digest_of(files),
+            "rows": [settings.rows.start, settings.rows.stop],
         }
-        write_arrays(directory, arrays, meta)
-    return meta
+        remove_unusable_shards(directory, {**description, "batch_characters": batch_characters})
+        dropped: Counter[str] = Counter()
+        batches = cut_into_batches(files, read_records, settings.rows, dropped, batch_characters)
+        _make_shards(batches, ShardBuilder(directory, tokenizer), workers)
+        description["tokenizer"]["name"] = settings.tokenizer
+        yield write_part(directory, {**description, "dropped": dict(dropped)})
 
 
-def _example_limit(max_tokens: int | None, tokenizer: PreTrainedTokenizerFast) -> int:
-    limit = max_tokens or min(tokenizer.model_max_length, 512)
+def _make_shards(batches: Iterable[Batch], builder: ShardBuilder, workers: int) -> None:
+    """Make the shards that do not exist yet."""
+    with tqdm(desc="prepare", unit=" songs", disable=None) as bar:
+
+        def unfinished() -> Iterator[Batch]:
+            for batch in batches:
+                if shard_path(builder.directory, batch.number).exists():
+                    bar.update(len(batch.records))
+                else:
+                    yield batch
+
+        with closing(map_in_workers(builder, unfinished(), workers)) as songs:
+            for count in songs:
+                bar.update(count)
+
+
+def _save_tokenizer(name: str, directory: Path) -> SavedTokenizer:
+    """Save a tokenizer in `directory`. Raises `UserError`.
+
+    transformers imports torch, which needs 200 MB of memory. So a process of its own does this, unless transformers is
+    imported anyway.
+    """
+    save = partial(_load_and_save_tokenizer, name)
+    return save(directory) if "transformers" in sys.modules else call_in_worker(save, directory)
+
+
+def _load_and_save_tokenizer(name: str, directory: Path) -> SavedTokenizer:
+    from lyricbert.songs.tokenizer import save_tokenizer
+
+    return save_tokenizer(name, directory)
+
+
+def _limit(max_tokens: int | None, tokenizer: SavedTokenizer) -> int:
+    limit = max_tokens or min(tokenizer.max_length, 512)
     if limit < 8:
         raise UserError(f"--max-tokens {limit}: must be 8 or more")
     return limit
+
+
+def _digest_of(files: Iterable[Path]) -> str:
+    """A digest of the paths, sizes and times of change of all files. Their content is not read for it."""
+    digest = hashlib.sha256()
+    for path in files:
+        status = os.stat(path)
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

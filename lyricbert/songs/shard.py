@@ -11,6 +11,7 @@ A shard still has duplicate songs and lines, and no split. It is a directory wit
     song_keys       int64 [songs], keys of all lines of each song
     signatures      uint8 [songs, 128], MinHash of the words of each song (lyricbert.songs.near_duplicates)
     songs.jsonl     a JSON object a song: id, title, artist, genre, language, and the names of its sections
+    sources.jsonl   a JSON object for each file that begins in this shard: name and SHA-256
     shard.json      what was dropped, and why; written last
 
 Keys of songs and signatures are computed from the whole text, so they do not depend on the tokenizer or --max-tokens.
@@ -39,22 +40,27 @@ ARRAYS = {
 
 
 def write_shard(
-    path: Path, arrays: dict[str, np.ndarray], rows: Iterable[dict[str, Any]], dropped: Counter[str]
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    rows: Iterable[dict[str, Any]],
+    sources: Iterable[dict[str, Any]],
+    dropped: Counter[str],
 ) -> None:
     """Write a shard under a temporary name, and rename it to `path` when it is complete.
 
-    `arrays`: one for each name in `ARRAYS`; `tokens` must be uint16 or uint32. `rows`: the lines of songs.jsonl.
-    Raises `UserError` if `path` exists or cannot be written.
+    `arrays`: one for each name in `ARRAYS`; `tokens` must be uint16 or uint32. `rows` and `sources`: the lines of
+    songs.jsonl and sources.jsonl. Raises `UserError` if `path` exists or cannot be written.
     """
     with new_directory(path) as directory:
         for name, kind in ARRAYS.items():
             array = arrays[name] if kind is None else arrays[name].astype(kind, copy=False)
             np.save(directory / f"{name}.npy", array, allow_pickle=False)
-        with (directory / "songs.jsonl").open("w", encoding="utf-8") as file:
-            file.writelines(as_line(row) for row in rows)
+        for name, objects in (("songs.jsonl", rows), ("sources.jsonl", sources)):
+            with (directory / name).open("w", encoding="utf-8") as file:
+                file.writelines(map(as_line, objects))
         write_json(directory / "shard.json", {"dropped": {key: count for key, count in dropped.items() if count}})
 
 
 def as_line(row: dict[str, Any]) -> str:
-    """A line of songs.jsonl."""
+    """A line of songs.jsonl or sources.jsonl."""
     return json.dumps(row, ensure_ascii=False) + "\n"

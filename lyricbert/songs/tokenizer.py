@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from huggingface_hub.utils import logging as hub_logging
@@ -11,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from lyricbert.errors import UserError
+from lyricbert.songs.line_tokenizer import SavedTokenizer
 
 # Tokenizers differ in how they treat case, accents, punctuation, numbers, other scripts and unknown characters.
 _PROBE = "Café del MAR, don't — naïve “ohh-oh” 1234 ½ 夜空 λόγος привет 🎵 nananana\u0301 [MASK]"
@@ -49,6 +51,15 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     return tokenizer
+
+
+def save_tokenizer(name: str, directory: Path) -> SavedTokenizer:
+    """Load a tokenizer as `load_tokenizer` does, and save it in `directory`."""
+    tokenizer = load_tokenizer(name)
+    tokenizer.save_pretrained(directory)
+    return SavedTokenizer(
+        directory, fingerprint(tokenizer), len(tokenizer), tokenizer.unk_token_id, tokenizer.model_max_length
+    )
 
 
 def quiet_libraries_and_check_path(name: str) -> None:

@@ -17,6 +17,7 @@ from lyricbert.config import to_json
 from lyricbert.errors import UserError
 from lyricbert.files import write_errors_as_user_error, write_json
 from lyricbert.runtime.distributed import World
+from lyricbert.runtime.lock import LOCK, lock_run_directory
 from lyricbert.songs.store import TokenStore
 from lyricbert.training.checkpoint import checkpoints, leftovers, save_checkpoint
 from lyricbert.training.config import RunConfig
@@ -26,7 +27,6 @@ from lyricbert.training.hooks.evaluate import EvalHook
 from lyricbert.training.hooks.log import LogHook
 from lyricbert.training.hooks.profile import ProfileHook
 from lyricbert.training.hooks.stop import StopHook
-from lyricbert.training.lock import LOCK, lock_run_directory
 from lyricbert.training.loop import Trainer
 from lyricbert.training.metrics import MetricsWriter, check_board_directory
 from lyricbert.training.result import save_model, set_model_aside

@@ -9,10 +9,10 @@ from conftest import ROOT, call, finish, start, wait_for
 import train_mlm
 from benchmarks.chaos import last_step
 from lyricbert.errors import UserError
-from lyricbert.training import lock
-from lyricbert.training.lock import lock_run_directory
+from lyricbert.runtime import lock
+from lyricbert.runtime.lock import lock_run_directory
 
-HOLD = "import sys, time; from pathlib import Path; from lyricbert.training.lock import lock_run_directory\n"
+HOLD = "import sys, time; from pathlib import Path; from lyricbert.runtime.lock import lock_run_directory\n"
 HOLD += "with lock_run_directory(Path(sys.argv[1])): print('held', flush=True); time.sleep(3600)"
 
 
