@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,14 +16,15 @@ from tqdm import tqdm
 
 from lyricbert import __version__
 from lyricbert.errors import UserError
-from lyricbert.files import write_errors_as_user_error
+from lyricbert.files import new_directory, write_errors_as_user_error
 from lyricbert.runtime.lock import LOCK
 from lyricbert.songs.building import ShardBuilder
 from lyricbert.songs.cutting import BATCH_CHARACTERS, Batch, Rows, cut_into_batches, find_ranges
 from lyricbert.songs.formats import list_files, read_records
+from lyricbert.songs.join import JoinSettings, join_shards
 from lyricbert.songs.line_tokenizer import LineTokenizer, SavedTokenizer
 from lyricbert.songs.part import Part, write_part
-from lyricbert.songs.store import FORMAT_VERSION
+from lyricbert.songs.store import FORMAT_VERSION, write_meta
 from lyricbert.songs.work_directory import remove_unusable_shards, shard_path, work_directory
 from lyricbert.songs.workers import call_in_worker, map_in_workers
 
@@ -132,3 +134,32 @@ def _digest_of(files: Iterable[Path]) -> str:
         status = os.stat(path)
         digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def prepare_store(
+    sources: tuple[Path, ...],
+    out: Path,
+    tokenizer_name: str,
+    val_fraction: float,
+    seed: int,
+    max_tokens: int | None,
+    near_duplicates: str = "group",
+) -> dict[str, Any]:
+    """Read `sources` and write the token store `out`. Returns the content of its meta.json."""
+    with (
+        make_part(ShardSettings(sources, tokenizer_name, max_tokens), out, 1) as part,
+        new_directory(out) as directory,
+    ):
+        joined = join_shards(part.shards, directory, JoinSettings(val_fraction, seed, near_duplicates))
+        shutil.copytree(part.path / "tokenizer", directory / "tokenizer")
+        tokenizer = part.description["tokenizer"]
+        dropped = Counter(part.description["dropped"]) + Counter(joined["dropped"])
+        meta = {
+            "tokenizer": tokenizer,
+            "seed": seed,
+            "val_fraction": val_fraction,
+            **joined,
+            "dropped": dict(sorted(dropped.items())),
+        }
+        write_meta(directory, meta)
+    return meta
