@@ -4,9 +4,13 @@
 
 A SOURCE is a file of one of these kinds, or a folder that contains them:
 
-    .txt             one song; blank lines separate sections
-    .json, .jsonl    songs with a `lyrics` field
-    .csv             one song a row, in a column `lyrics`, `lyric` or `text`
+    .txt                     one song; blank lines separate sections
+    .lrc                     one song, with time stamps
+    .json, .jsonl            songs with a `lyrics` field
+    .csv, .tsv, .parquet     one song a row, in a column `lyrics`, `lyric` or `text`
+
+It can also be a file that lyricsgenius wrote, or `-` for standard input. Files can
+be compressed, as .gz or .zst. docs/formats.md lists the fields that are read.
 
 The command cleans the lyrics, removes duplicate songs, splits the songs into
 training and validation, and tokenizes them. A line that occurs several times is
@@ -20,6 +24,7 @@ from typing import Any
 
 from lyricbert.config import option, parse
 from lyricbert.errors import run_command
+from lyricbert.songs.formats.options import ReadOptions
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class PrepareConfig:
     """lyrics and token store"""
 
     sources: tuple[Path, ...] = option(
-        "lyrics: .txt, .json, .jsonl or .csv files, or folders that contain them",
+        "lyrics: .txt, .lrc, .json, .jsonl, .csv, .tsv or .parquet files, folders that contain them, or -",
         metavar="SOURCE",
         advice="Give several to put them into one store.",
     )
@@ -39,6 +44,37 @@ class PrepareConfig:
         "tokenizer: a model directory or a Hugging Face hub name",
         "bert-base-uncased",
         advice="Give the model that you will train. The trainers refuse a store with another tokenizer.",
+    )
+    format: str | None = option(
+        "format of standard input, if a SOURCE is -: txt, lrc, json, jsonl, csv or tsv",
+        None,
+        choices=("txt", "lrc", "json", "jsonl", "csv", "tsv"),
+        advice="Give it with `-`, e.g. `xzcat songs.csv.xz \\| lyricbert prepare - --format csv`.",
+    )
+    text_field: str | None = option(
+        "column or JSON field with the lyrics (default: `lyrics`; in a table also `lyric` and `text`)",
+        None,
+        advice="Give it if `prepare` does not find the lyrics.",
+    )
+    title_field: str | None = option(
+        "column or JSON field with the title (default: names of known data sets)",
+        None,
+        advice="Give it if the file is of no kind in [formats.md](formats.md).",
+    )
+    artist_field: str | None = option(
+        "column or JSON field with the artist (default: names of known data sets)",
+        None,
+        advice="Give it if the file is of no kind in [formats.md](formats.md).",
+    )
+    language: str | None = option(
+        "code of the only language to keep, where the source has a language; songs without one are kept",
+        None,
+        advice="Give the language of the model, e.g. `en`, for a source in many languages.",
+    )
+    exclude_tag: tuple[str, ...] = option(
+        "genre or tag of songs to leave out, where the source has one (default: none)",
+        (),
+        advice="May be repeated. Give `misc` for Genius, which has translations and texts that are no songs there.",
     )
     val_fraction: float = option(
         "share of songs held out for validation",
@@ -65,8 +101,22 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     config = parse(PrepareConfig, __doc__, arguments, prog)
     from lyricbert.songs.preparation import prepare_store  # imports transformers, which --help need not wait for
 
+    options = ReadOptions(
+        config.text_field or "",
+        config.title_field or "",
+        config.artist_field or "",
+        config.language or "",
+        config.exclude_tag,
+    )
     meta = prepare_store(
-        config.sources, config.out, config.tokenizer, config.val_fraction, config.seed, config.max_tokens
+        config.sources,
+        config.format,
+        options,
+        config.out,
+        config.tokenizer,
+        config.val_fraction,
+        config.seed,
+        config.max_tokens,
     )
     print(summary(config.out, meta))
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, sha256_of
-from lyricbert.songs.formats import list_files
+from lyricbert.songs.formats import ReadOptions, list_files
 from lyricbert.songs.split import counts, split_and_flatten
 from lyricbert.songs.store import VALIDATION, write_arrays
 from lyricbert.songs.tokenized import named, tokenize_files
@@ -17,6 +17,8 @@ from lyricbert.songs.tokenizer import fingerprint, load_tokenizer
 
 def prepare_store(
     sources: tuple[Path, ...],
+    standard_input: str | None,
+    options: ReadOptions,
     out: Path,
     tokenizer_name: str,
     val_fraction: float,
@@ -25,13 +27,13 @@ def prepare_store(
 ) -> dict[str, Any]:
     """Read `sources` and write the token store `out`. Returns the content of its meta.json.
 
-    `PrepareConfig` describes the arguments. Raises `UserError`.
+    `standard_input`: the format of the source "-". `PrepareConfig` describes the other arguments. Raises `UserError`.
     """
-    files = list_files(sources)
-    tokenizer = load_tokenizer(tokenizer_name)
     dropped: Counter[str] = Counter()
+    files = list_files(sources, dropped, standard_input)
+    tokenizer = load_tokenizer(tokenizer_name)
     with new_directory(out) as directory:
-        corpus = tokenize_files(files, tokenizer, _example_limit(max_tokens, tokenizer), dropped)
+        corpus = tokenize_files(files, options, tokenizer, _example_limit(max_tokens, tokenizer), dropped)
         if len(corpus.song_keys) < 2:
             raise UserError(f"only one song with lyrics in {named(files)}; add a second one, for validation")
         arrays = split_and_flatten(corpus, val_fraction, seed, len(tokenizer), dropped)
@@ -42,7 +44,10 @@ def prepare_store(
         tokenizer.save_pretrained(directory / "tokenizer")
         meta = {
             "tokenizer": {"name": tokenizer_name, "fingerprint": fingerprint(tokenizer), "size": len(tokenizer)},
-            "sources": [{"name": path.name, "sha256": sha256_of(path)} for path in files],
+            "sources": [
+                {"name": file.path.name, "sha256": None if file.is_standard_input else sha256_of(file.path)}
+                for file in files
+            ],
             "seed": seed,
             "val_fraction": val_fraction,
             "counts": counts(arrays),
