@@ -7,9 +7,13 @@
 
 A SOURCE is a file of one of these kinds, or a folder that contains them:
 
-    .txt             one song; blank lines separate sections
-    .json, .jsonl    songs with a `lyrics` field
-    .csv             one song a row, in a column `lyrics`, `lyric` or `text`
+    .txt                     one song; blank lines separate sections
+    .lrc                     one song, with time stamps
+    .json, .jsonl            songs with a `lyrics` field
+    .csv, .tsv, .parquet     one song a row, in a column `lyrics`, `lyric` or `text`
+
+It can also be a file that lyricsgenius wrote, or `-` for standard input. Files can
+be compressed, as .gz or .zst. docs/formats.md lists the fields that are read.
 
 The command cleans the lyrics, removes duplicate songs, splits the songs into
 training and validation, and tokenizes them. A line that occurs several times is
@@ -22,7 +26,6 @@ continues from what is finished, in the directory .DATA.shards.
 
 import dataclasses
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +38,8 @@ class PrepareConfig:
     """lyrics and token store"""
 
     sources: tuple[Path, ...] = option(
-        "lyrics: .txt, .json, .jsonl or .csv files, or folders that contain them; with --join, --describe or --verify,"
-        " token stores",
+        "lyrics: .txt, .lrc, .json, .jsonl, .csv, .tsv or .parquet files, folders that contain them, or -; with --join,"
+        " --describe or --verify, token stores",
         metavar="SOURCE",
         advice="Give several to put them into one store.",
     )
@@ -50,6 +53,37 @@ class PrepareConfig:
         "tokenizer: a model directory or a Hugging Face hub name",
         "bert-base-uncased",
         advice="Give the model that you will train. The trainers refuse a store with another tokenizer.",
+    )
+    format: str | None = option(
+        "format of standard input, if a SOURCE is -: txt, lrc, json, jsonl, csv or tsv",
+        None,
+        choices=("txt", "lrc", "json", "jsonl", "csv", "tsv"),
+        advice="Give it with `-`, e.g. `xzcat songs.csv.xz \\| lyricbert prepare - --format csv`.",
+    )
+    text_field: str | None = option(
+        "column or JSON field with the lyrics (default: `lyrics`; in a table also `lyric` and `text`)",
+        None,
+        advice="Give it if `prepare` does not find the lyrics.",
+    )
+    title_field: str | None = option(
+        "column or JSON field with the title (default: names of known data sets)",
+        None,
+        advice="Give it if the file is of no kind in [formats.md](formats.md).",
+    )
+    artist_field: str | None = option(
+        "column or JSON field with the artist (default: names of known data sets)",
+        None,
+        advice="Give it if the file is of no kind in [formats.md](formats.md).",
+    )
+    language: str | None = option(
+        "code of the only language to keep, where the source has a language; songs without one are kept",
+        None,
+        advice="Give the language of the model, e.g. `en`, for a source in many languages.",
+    )
+    exclude_tag: tuple[str, ...] = option(
+        "genre or tag of songs to leave out, where the source has one (default: none)",
+        (),
+        advice="May be repeated. Give `misc` for Genius, which has translations and texts that are no songs there.",
     )
     val_fraction: float = option(
         "share of songs held out for validation",
@@ -114,7 +148,10 @@ class PrepareConfig:
 
 
 # The flags that each of these flags may be combined with.
-_SHARDS = ("sources", "tokenizer", "max_tokens", "workers")
+_SHARDS = (
+    *("sources", "format", "text_field", "title_field", "artist_field", "language", "exclude_tag"),
+    *("tokenizer", "max_tokens", "workers"),
+)
 _ALLOWED = {
     "join": ("sources", "out", "val_fraction", "seed", "near_duplicates"),
     "rows": (*_SHARDS, "out"),
@@ -143,13 +180,24 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
 
 def _prepare(config: PrepareConfig, mode: str | None) -> None:
     from lyricbert.songs import preparation
+    from lyricbert.songs.cutting import parse_rows
     from lyricbert.songs.description import counts_table, removed
+    from lyricbert.songs.formats import ReadOptions
 
-    shards = preparation.ShardSettings(config.sources, config.tokenizer, config.max_tokens, _rows(config.rows))
+    options = ReadOptions(
+        config.text_field or "",
+        config.title_field or "",
+        config.artist_field or "",
+        config.language or "",
+        config.exclude_tag,
+    )
+    lyrics = preparation.Lyrics(config.sources, config.format, options)
+    rows = parse_rows(config.rows) if config.rows else None
+    shards = preparation.ShardSettings(lyrics, config.tokenizer, config.max_tokens, rows)
     split = preparation.SplitSettings(config.val_fraction, config.seed, config.near_duplicates)
     workers = config.workers or min(len(os.sched_getaffinity(0)), 32)
-    if mode == "ranges":
-        print("\n".join(map(str, preparation.list_ranges(shards, config.ranges or 1))))
+    if config.ranges is not None:
+        print("\n".join(map(str, preparation.list_ranges(lyrics, config.ranges))))
         return
     if config.out is None:
         raise UserError("--out: missing; give the directory to create")

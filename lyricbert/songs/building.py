@@ -17,6 +17,7 @@ from lyricbert.files import sha256_of
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.cleaning import Cleaned, clean
 from lyricbert.songs.cutting import Batch
+from lyricbert.songs.formats import LyricsFile
 from lyricbert.songs.line_tokenizer import LineTokenizer
 from lyricbert.songs.near_duplicates import signatures
 from lyricbert.songs.record import Record
@@ -38,16 +39,19 @@ class ShardBuilder:
         """Returns the number of records. Raises `UserError`."""
         dropped: Counter[str] = Counter()
         arrays, rows = build_shard(batch.records, self.tokenizer, dropped)
-        sources = ({"name": path.name, "sha256": _hash_file(path)} for path in batch.files)
+        sources = ({"name": file.path.name, "sha256": _hash_file(file)} for file in batch.files)
         write_shard(shard_path(self.directory, batch.number), arrays, rows, sources, dropped)
         return len(batch.records)
 
 
-def _hash_file(path: Path) -> str:
+def _hash_file(file: LyricsFile) -> str | None:
+    """None for standard input, which cannot be read twice."""
+    if file.is_standard_input:
+        return None
     try:
-        return sha256_of(path)
+        return sha256_of(file.path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
+        raise UserError(f"{file}: cannot be read ({error.strerror}); check the file and its permissions") from None
 
 
 def build_shard(

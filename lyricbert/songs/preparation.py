@@ -3,10 +3,11 @@
 import hashlib
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from lyricbert.files import write_errors_as_user_error
 from lyricbert.runtime.lock import LOCK
 from lyricbert.songs.building import ShardBuilder
 from lyricbert.songs.cutting import BATCH_CHARACTERS, Batch, Rows, cut_into_batches, find_ranges
-from lyricbert.songs.formats import list_files, read_records
+from lyricbert.songs.formats import LyricsFile, ReadOptions, list_files, read_records
 from lyricbert.songs.line_tokenizer import LineTokenizer, SavedTokenizer
 from lyricbert.songs.part import Part, write_part
+from lyricbert.songs.record import Record
 from lyricbert.songs.store import FORMAT_VERSION
 from lyricbert.songs.work_directory import remove_unusable_shards, shard_path, work_directory
 from lyricbert.songs.workers import call_in_worker, map_in_workers
@@ -30,31 +32,48 @@ _REMEDY = "free some space or give another --out"
 
 
 @dataclass(frozen=True)
+class Lyrics:
+    """Files and folders with lyrics, and how they are read. `standard_input`: the format of the source "-"."""
+
+    sources: tuple[Path, ...]
+    standard_input: str | None
+    options: ReadOptions
+
+    def files(self, dropped: Counter[str]) -> list[LyricsFile]:
+        return list_files(self.sources, dropped, self.standard_input)
+
+    def read(self, file: LyricsFile, dropped: Counter[str]) -> Iterator[Record]:
+        return read_records(file, self.options, dropped)
+
+
+@dataclass(frozen=True)
 class ShardSettings:
     """What shards are made of.
 
     `tokenizer`: a directory or a hub name. `max_tokens`: maximum length of a line or section, special tokens included;
-    None: the tokenizer's, at most 512. `rows`: the records that are read.
+    None: the tokenizer's, at most 512. `rows`: the records that are read; None: all.
     """
 
-    sources: tuple[Path, ...]
+    lyrics: Lyrics
     tokenizer: str
     max_tokens: int | None = None
-    rows: Rows = Rows()
+    rows: Rows | None = None
 
 
-def list_ranges(settings: ShardSettings, count: int) -> list[Rows]:
-    """At most `count` ranges of rows that are about equally long. Reads all sources. Raises `UserError`."""
-    return find_ranges(list_files(settings.sources), read_records, count)
+def list_ranges(lyrics: Lyrics, count: int) -> list[Rows]:
+    """At most `count` ranges of rows that are about equally long. Reads all lyrics. Raises `UserError`."""
+    return find_ranges(lyrics.files(Counter()), lyrics.read, count)
 
 
-def prepare_part(settings: ShardSettings, out: Path, workers: int) -> Part:
-    """Write the shards of `settings.rows` to the directory `out`. Raises `UserError`."""
-    with make_part(settings, out, workers) as part:
-        with write_errors_as_user_error(out, _REMEDY):
-            (part.path / LOCK).unlink()
-            part.path.rename(out)
-        return Part(out, part.description)
+def prepare_part(settings: ShardSettings, out: Path, workers: int) -> dict[str, Any]:
+    """Write the shards of `settings.rows` to the directory `out`. Returns the content of its part.json.
+
+    Raises `UserError`.
+    """
+    with make_part(settings, out, workers) as part, write_errors_as_user_error(out, _REMEDY):
+        (part.path / LOCK).unlink()
+        part.path.rename(out)
+    return part.description
 
 
 @contextmanager
@@ -66,7 +85,8 @@ def make_part(
     `work_directory` says what is kept after a signal or an error. `workers`: the number of processes that make shards.
     Raises `UserError`.
     """
-    files = list_files(settings.sources)
+    rows, listed, dropped = settings.rows or Rows(), Counter[str](), Counter[str]()
+    files = settings.lyrics.files(listed)
     with work_directory(out) as directory, write_errors_as_user_error(directory, _REMEDY):
         saved = _save_tokenizer(settings.tokenizer, directory / "tokenizer")
         tokenizer = LineTokenizer(saved, _limit(settings.max_tokens, saved))
@@ -76,12 +96,14 @@ def make_part(
             "tokenizer": {"fingerprint": saved.fingerprint, "size": saved.size},
             "max_tokens": tokenizer.limit,
             "sources": _digest_of(files),
-            "rows": [settings.rows.start, settings.rows.stop],
+            "options": asdict(settings.lyrics.options),
+            "rows": [rows.start, rows.stop],
         }
         remove_unusable_shards(directory, {**description, "batch_characters": batch_characters})
-        dropped: Counter[str] = Counter()
-        batches = cut_into_batches(files, read_records, settings.rows, dropped, batch_characters)
+        batches = cut_into_batches(files, settings.lyrics.read, rows, dropped, batch_characters)
         _make_shards(batches, ShardBuilder(directory, tokenizer), workers)
+        if rows.start == 0:  # what was left out before any row
+            dropped.update(listed)
         description["tokenizer"]["name"] = settings.tokenizer
         yield write_part(directory, {**description, "dropped": dict(dropped)})
 
@@ -125,10 +147,17 @@ def _limit(max_tokens: int | None, tokenizer: SavedTokenizer) -> int:
     return limit
 
 
-def _digest_of(files: Iterable[Path]) -> str:
-    """A digest of the paths, sizes and times of change of all files. Their content is not read for it."""
+def _digest_of(files: Iterable[LyricsFile]) -> str:
+    """A digest of the paths, sizes and times of change of all files. Their content is not read for it.
+
+    Standard input has no such things, so its digest is never the same.
+    """
     digest = hashlib.sha256()
-    for path in files:
-        status = os.stat(path)
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    for file in files:
+        if file.is_standard_input:
+            facts = [time.time_ns()]
+        else:
+            status = os.stat(file.location)
+            facts = [status.st_size, status.st_mtime_ns]
+        digest.update(f"{file.location}\0{facts}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
@@ -14,7 +13,7 @@ from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key
 from lyricbert.songs.cleaning import Cleaned, clean
 from lyricbert.songs.duplicates import line_key
-from lyricbert.songs.formats import read_records
+from lyricbert.songs.formats import LyricsFile, ReadOptions, read_records
 
 _SONGS_AT_ONCE = 256
 _CHARACTERS_A_TOKEN = 100
@@ -39,7 +38,11 @@ class TokenizedSongs:
 
 
 def tokenize_files(
-    files: list[Path], tokenizer: PreTrainedTokenizerFast, limit: int, dropped: Counter[str]
+    files: list[LyricsFile],
+    options: ReadOptions,
+    tokenizer: PreTrainedTokenizerFast,
+    limit: int,
+    dropped: Counter[str],
 ) -> TokenizedSongs:
     """Read, clean and tokenize all songs. `dropped` counts what is removed or changed, by reason.
 
@@ -48,7 +51,7 @@ def tokenize_files(
     """
     corpus = TokenizedSongs()
     with tqdm(desc="prepare", unit=" songs", disable=None) as bar:
-        records = (record for path in files for record in read_records(path, dropped))
+        records = (record for file in files for record in read_records(file, options, dropped))
         songs = (clean(record.lyrics, dropped, record.title) for record in records)
         while chunk := list(islice(songs, _SONGS_AT_ONCE)):
             _add_songs(corpus, chunk, tokenizer, limit, dropped)
@@ -59,9 +62,9 @@ def tokenize_files(
     return corpus
 
 
-def named(files: list[Path]) -> str:
+def named(files: list[LyricsFile]) -> str:
     """The first three paths, for a message."""
-    return ", ".join(str(path) for path in files[:3]) + (" ..." if len(files) > 3 else "")
+    return ", ".join(str(file) for file in files[:3]) + (" ..." if len(files) > 3 else "")
 
 
 def _add_songs(
