@@ -3,7 +3,6 @@
 A memory map would count as memory of the process for as long as its pages are in use.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType

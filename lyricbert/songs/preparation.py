@@ -93,7 +93,7 @@ def make_part(
         description = {
             "lyricbert": __version__,
             "format_version": FORMAT_VERSION,
-            "tokenizer": {"fingerprint": saved.fingerprint, "size": saved.size},
+            "tokenizer": {"name": settings.tokenizer, "fingerprint": saved.fingerprint, "size": saved.size},
             "max_tokens": tokenizer.limit,
             "sources": _digest_of(files),
             "options": asdict(settings.lyrics.options),
@@ -104,7 +104,6 @@ def make_part(
         _make_shards(batches, ShardBuilder(directory, tokenizer), workers)
         if rows.start == 0:  # what was left out before any row
             dropped.update(listed)
-        description["tokenizer"]["name"] = settings.tokenizer
         yield write_part(directory, {**description, "dropped": dict(dropped)})
 
 

@@ -18,7 +18,9 @@ def sums_of_other_files(store: Path) -> dict[str, str]:
 
 def sum_of(meta: dict[str, Any]) -> str:
     """The SHA-256 of a meta.json, without the field that holds it."""
-    return hashlib.sha256(as_json({name: value for name, value in meta.items() if name != "sha256"}).encode()).hexdigest()
+    return hashlib.sha256(
+        as_json({name: value for name, value in meta.items() if name != "sha256"}).encode()
+    ).hexdigest()
 
 
 def verify_store(path: Path) -> int:
