@@ -183,6 +183,8 @@ def _prepare(config: PrepareConfig, mode: str | None) -> None:
     from lyricbert.songs.cutting import parse_rows
     from lyricbert.songs.description import counts_table, removed
     from lyricbert.songs.formats import ReadOptions
+    from lyricbert.songs.join import JoinSettings
+    from lyricbert.songs.shard_making import Lyrics, ShardSettings
 
     options = ReadOptions(
         config.text_field or "",
@@ -191,24 +193,24 @@ def _prepare(config: PrepareConfig, mode: str | None) -> None:
         config.language or "",
         config.exclude_tag,
     )
-    lyrics = preparation.Lyrics(config.sources, config.format, options)
-    rows = parse_rows(config.rows) if config.rows else None
-    shards = preparation.ShardSettings(lyrics, config.tokenizer, config.max_tokens, rows)
-    split = preparation.SplitSettings(config.val_fraction, config.seed, config.near_duplicates)
-    workers = config.workers or min(len(os.sched_getaffinity(0)), 32)
+    lyrics = Lyrics(config.sources, config.format, options)
     if config.ranges is not None:
         print("\n".join(map(str, preparation.list_ranges(lyrics, config.ranges))))
         return
     if config.out is None:
         raise UserError("--out: missing; give the directory to create")
+    rows = parse_rows(config.rows) if config.rows is not None else None
+    shards = ShardSettings(lyrics, config.tokenizer, config.max_tokens, rows)
+    join = JoinSettings(config.val_fraction, config.seed, config.near_duplicates)
+    workers = config.workers or min(len(os.sched_getaffinity(0)), 32)
     if mode == "rows":
-        meta = preparation.prepare_part(shards, config.out, workers)
-        print("\n".join([f"part {config.out}", *removed(meta)]))
+        part = preparation.prepare_part(shards, config.out, workers)
+        print("\n".join([f"part {config.out}", *removed(part)]))
         return
     if mode == "join":
-        meta = preparation.join_stores(config.sources, config.out, split)
+        meta = preparation.join_stores(config.sources, join, config.out)
     else:
-        meta = preparation.prepare_store(shards, split, config.out, workers)
+        meta = preparation.prepare_store(shards, join, config.out, workers)
     print("\n".join([f"token store {config.out}", *counts_table(meta), *removed(meta)]))
 
 

@@ -53,9 +53,9 @@ class ArrayWriter:
     `row`: the shape of a row, () for an array with one dimension.
     """
 
-    def __init__(self, path: Path, dtype: np.dtype | type[np.generic], row: tuple[int, ...] = ()):
+    def __init__(self, path: Path, dtype: np.dtype, row: tuple[int, ...] = ()):
         self._file = path.open("wb")
-        self._dtype, self._row, self.length = np.dtype(dtype), row, 0
+        self._dtype, self._row, self.length = dtype, row, 0
         self._write_header()
 
     def append(self, rows: np.ndarray) -> None:
@@ -80,3 +80,17 @@ class ArrayWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class OffsetsWriter(ArrayWriter):
+    """Writes int64 offsets: 0, and then the end of each group. It is given the lengths of the groups."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, np.dtype(np.int64))
+        self._end = 0
+        super().append(np.zeros(1, np.int64))
+
+    def append(self, rows: np.ndarray) -> None:
+        ends = self._end + np.cumsum(rows, dtype=np.int64)
+        super().append(ends)
+        self._end = int(ends[-1]) if len(ends) else self._end

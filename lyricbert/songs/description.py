@@ -41,7 +41,13 @@ def counts_table(meta: dict[str, Any]) -> list[str]:
     """The lines of a table of a store's counts, with a column for each split. `meta`: the store's meta.json."""
     train, validation = meta["counts"]["train"], meta["counts"]["validation"]
     rows = [f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train]
-    return [f"{'':<14}{'train':>12}{'validation':>12}", *rows]
+    near = meta["near_duplicates"]
+    return [
+        f"{'':<14}{'train':>12}{'validation':>12}",
+        *rows,
+        f"held out: {meta['val_share']:.2%} of the songs (--val-fraction {meta['val_fraction']:.2%})",
+        f"near-duplicate songs: {near['songs']:,} in {near['clusters']:,} clusters (--near-duplicates {near['setting']})",
+    ]
 
 
 def removed(meta: dict[str, Any]) -> list[str]:

@@ -1,29 +1,41 @@
-"""Find lines and sections with the same text."""
+"""Find lines and sections with the same text, also if their keys do not fit into memory."""
 
-import re
-from hashlib import blake2b
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from lyricbert.hashing import hash64
+from lyricbert.hashing import top_bits
+from lyricbert.songs.song_blocks import SongBlock
 from lyricbert.songs.store import TRAIN, VALIDATION
 
-_NOT_WORDS = re.compile(r"\W+")
+# Bits of a line's flags.
+KEPT, HELD_OUT, FIRST = np.uint8(1), np.uint8(2), np.uint8(4)
+_KEYS_AT_ONCE = 2**20
+
+# Calling it reads all keys, as (position of the first one, int64 [N]).
+ReadKeys = Callable[[], Iterable[tuple[int, np.ndarray]]]
 
 
-def line_key(line: str) -> int:
-    """A signed 64-bit digest of a line. It ignores case, punctuation and spaces."""
-    words = _NOT_WORDS.sub(" ", line.casefold()).strip()
-    return int.from_bytes(blake2b(words.encode(), digest_size=8).digest(), "little", signed=True)
+def drop_leaked_lines(flags: np.ndarray, blocks: list[SongBlock], name: str) -> int:
+    """Remove KEPT from the validation lines that equal a training line. Returns how many.
 
-
-def section_keys(line_keys: np.ndarray, section_offsets: np.ndarray) -> np.ndarray:
-    """int64 [sections]: a digest of the lines of each section, in order.
-
-    `line_keys`: int64 [lines]. `section_offsets`: int64 [sections + 1], into lines.
+    `flags`: uint8 [lines]. `name`: "line_keys" or "token_keys", the keys that are compared.
     """
-    position = np.arange(len(line_keys)) - np.repeat(section_offsets[:-1], np.diff(section_offsets))
-    return np.add.reduceat(hash64(line_keys, position), section_offsets[:-1])
+    dropped = 0
+    for places, keys in _in_ranges(_reader(blocks, name), len(flags)):
+        kept, held_out = flags[places] & KEPT > 0, flags[places] & HELD_OUT > 0
+        leaked = places[kept & held_out & np.isin(keys, keys[kept & ~held_out])]
+        flags[leaked] &= ~KEPT
+        dropped += len(leaked)
+    return dropped
+
+
+def mark_first_lines(flags: np.ndarray, blocks: list[SongBlock]) -> None:
+    """Add FIRST to the first KEPT line of each split with these words. `flags`: uint8 [lines]."""
+    for places, keys in _in_ranges(_reader(blocks, "line_keys"), len(flags)):
+        for side in (0, HELD_OUT):
+            members = np.flatnonzero(flags[places] & (KEPT | HELD_OUT) == KEPT | side)
+            flags[places[members[np.unique(keys[members], return_index=True)[1]]]] |= FIRST
 
 
 def first_occurrences(keys: np.ndarray, split: np.ndarray) -> np.ndarray:
@@ -32,7 +44,31 @@ def first_occurrences(keys: np.ndarray, split: np.ndarray) -> np.ndarray:
     `keys`: int64 [N]. `split`: uint8 [N], TRAIN or VALIDATION.
     """
     first = np.zeros(len(keys), dtype=bool)
-    for side in (TRAIN, VALIDATION):
-        members = np.flatnonzero(split == side)
-        first[members[np.unique(keys[members], return_index=True)[1]]] = True
+
+    def read() -> Iterator[tuple[int, np.ndarray]]:
+        return ((start, keys[start : start + _KEYS_AT_ONCE]) for start in range(0, len(keys), _KEYS_AT_ONCE))
+
+    for places, some in _in_ranges(read, len(keys)):
+        for side in (TRAIN, VALIDATION):
+            members = np.flatnonzero(split[places] == side)
+            first[places[members[np.unique(some[members], return_index=True)[1]]]] = True
     return first
+
+
+def _reader(blocks: list[SongBlock], name: str) -> ReadKeys:
+    return lambda: ((block.lines.first, block.read(name)) for block in blocks)
+
+
+def _in_ranges(read: ReadKeys, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (positions, keys), both int64 [N], of all keys in one range after the other, in order of their positions.
+
+    Equal keys are in the same range. All keys are read once for each range.
+    """
+    ranges = 1 + count // _KEYS_AT_ONCE
+    for number in range(ranges):
+        places, keys = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for first, some in read():
+            found = np.flatnonzero(top_bits(some, 20) * ranges >> 20 == number)
+            places.append(first + found)
+            keys.append(some[found])
+        yield np.concatenate(places), np.concatenate(keys)

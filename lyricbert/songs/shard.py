@@ -64,3 +64,9 @@ def write_shard(
 def as_line(row: dict[str, Any]) -> str:
     """A line of songs.jsonl or sources.jsonl."""
     return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def read_dropped(path: Path) -> dict[str, int]:
+    """What was dropped in a shard, by reason. Raises `OSError`, `ValueError` or `KeyError` if it is damaged."""
+    dropped: dict[str, int] = json.loads((path / "shard.json").read_text(encoding="utf-8"))["dropped"]
+    return dropped

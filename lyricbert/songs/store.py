@@ -1,6 +1,6 @@
 """The token store: flat, memory-mapped arrays. `prepare` writes a store once; the other commands read it.
 
-A store is a directory with `meta.json`, `tokenizer/` and these arrays:
+A store is a directory with `meta.json`, `tokenizer/` and these arrays. Training depends on the first seven only:
 
     tokens          uint16 or uint32 [tokens], no special tokens
     line_offsets    int64 [lines + 1] into tokens
@@ -9,6 +9,14 @@ A store is a directory with `meta.json`, `tokenizer/` and these arrays:
     song_split      uint8 [songs], 0 training, 1 validation
     line_first      bool [lines], True for the first of equal lines in a split
     section_first   bool [sections], True for the first of equal sections in a split
+    song_keys       int64 [songs], a key of the whole text of each song
+    line_keys       int64 [lines], a key of the words of each line
+    signatures      uint8 [songs, 128], MinHash of the words of each song
+
+and these tables, with a JSON object a row:
+
+    songs.jsonl     one row a song: id, title, artist, genre, language, names of its sections; ids of its duplicates
+    sources.jsonl   one row a source file: name and SHA-256
 """
 
 import hashlib
@@ -20,19 +28,22 @@ from typing import Any
 import numpy as np
 
 from lyricbert.errors import UserError
-from lyricbert.files import sha256_of, write_json
+from lyricbert.files import as_json, sha256_of, write_json
+from lyricbert.songs.array_files import open_array_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+PART = "part.json"  # a directory with this file is a part of a store, see `lyricbert.songs.part`
 TRAIN, VALIDATION = 0, 1
-ARRAYS = {
-    "tokens": None,
-    "line_offsets": "int64",
-    "section_offsets": "int64",
-    "song_offsets": "int64",
-    "song_split": "uint8",
-    "line_first": "bool",
-    "section_first": "bool",
-}
+_TRAINING_ARRAYS = (
+    "tokens",
+    "line_offsets",
+    "section_offsets",
+    "song_offsets",
+    "song_split",
+    "line_first",
+    "section_first",
+)
+ARRAYS = (*_TRAINING_ARRAYS, "song_keys", "line_keys", "signatures")
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,9 @@ class TokenStore:
     song_split: np.ndarray
     line_first: np.ndarray
     section_first: np.ndarray
+    song_keys: np.ndarray
+    line_keys: np.ndarray
+    signatures: np.ndarray
 
     @property
     def tokenizer_path(self) -> str:
@@ -55,8 +69,9 @@ class TokenStore:
 
     @property
     def identity(self) -> str:
-        """A digest of the arrays. It does not depend on the store's path."""
-        return hashlib.sha256(json.dumps(self.meta["arrays"], sort_keys=True).encode()).hexdigest()
+        """A digest of the arrays that training depends on. It does not depend on the store's path."""
+        described = {name: self.meta["arrays"][name] for name in _TRAINING_ARRAYS}
+        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
     def song_of_section(self) -> np.ndarray:
         """int64 [sections]: the song of each section."""
@@ -69,23 +84,34 @@ class TokenStore:
 
 def open_store(path: Path) -> TokenStore:
     """Open a store for reading. Raises `UserError` if it is missing, damaged or of another format version."""
+    meta = read_meta(path)
+    described = meta["arrays"]
+    store = TokenStore(path, meta, **{name: _open_array(path / f"{name}.npy", described.get(name)) for name in ARRAYS})
+    _check_offsets(store)
+    return store
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The content of a store's meta.json. Raises `UserError` as `open_store` does."""
     meta_path = path / "meta.json"
+    if (path / PART).is_file():
+        raise UserError(
+            f"{path}: is a part of a token store; join it first: python -m lyricbert.prepare --join PART..."
+        )
     if not meta_path.is_file():
         raise UserError(f"{path}: not a token store (no meta.json); create one with python -m lyricbert.prepare")
     try:
-        meta = json.loads(meta_path.read_text(encoding="utf-8"))
-        version, described = meta["format_version"], dict(meta["arrays"])
-        meta["tokenizer"]["fingerprint"], meta["tokenizer"]["name"]
+        meta: dict[str, Any] = json.loads(meta_path.read_text(encoding="utf-8"))
+        version = meta["format_version"]
+        dict(meta["arrays"]), meta["tokenizer"]["fingerprint"], meta["tokenizer"]["name"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{meta_path}: damaged; prepare the store again") from None
     if version != FORMAT_VERSION:
         raise UserError(
-            f"{path}: has store format {version}, but this version of lyricbert reads format {FORMAT_VERSION};"
-            " prepare the store again"
+            f"{path}: has store format {version}, but this version of lyricbert reads format {FORMAT_VERSION}; make it"
+            " again with python -m lyricbert.prepare SOURCE --out NEW_DIRECTORY, from the same sources"
         )
-    store = TokenStore(path, meta, **{name: _open_array(path / f"{name}.npy", described.get(name)) for name in ARRAYS})
-    _check_offsets(store)
-    return store
+    return meta
 
 
 def _open_array(path: Path, described: dict[str, Any] | None) -> np.ndarray:
@@ -99,21 +125,50 @@ def _open_array(path: Path, described: dict[str, Any] | None) -> np.ndarray:
 
 
 def _check_offsets(store: TokenStore) -> None:
-    """Raise `UserError` unless every offset array starts at 0 and ends at the length of the array it points into."""
+    """Raise `UserError` unless the lengths of all arrays match.
+
+    Every offset array starts at 0 and ends at the length of the array it points into.
+    """
     levels = (store.tokens, store.line_offsets[1:], store.section_offsets[1:], store.song_offsets[1:])
     offsets = (store.line_offsets, store.section_offsets, store.song_offsets)
     whole = all(each[0] == 0 and each[-1] == len(below) for each, below in zip(offsets, levels, strict=False))
-    if not whole or len(store.song_split) != len(levels[-1]):
+    songs = {len(each) for each in (levels[-1], store.song_split, store.song_keys, store.signatures)}
+    lines = {len(each) for each in (levels[1], store.line_first, store.line_keys)}
+    if not whole or len(songs) > 1 or len(lines) > 1:
         raise UserError(f"{store.path}: the lengths of its arrays do not match; prepare the store again")
 
 
-def write_arrays(directory: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write `arrays` and `meta.json`. To `meta` it adds the shape, dtype and SHA-256 of each array."""
+def describe_arrays(directory: Path) -> dict[str, dict[str, Any]]:
+    """The shape, dtype and SHA-256 of each array of a store. `meta.json` has them as `arrays`."""
     described = {}
-    for name, kind in ARRAYS.items():
-        array = arrays[name] if kind is None else arrays[name].astype(kind, copy=False)
-        np.save(directory / f"{name}.npy", array, allow_pickle=False)
-        digest = sha256_of(directory / f"{name}.npy")
+    for name in ARRAYS:
+        array = open_array_file(directory / f"{name}.npy")
+        digest = sha256_of(array.path)
         described[name] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}
-    document = {"format_version": FORMAT_VERSION, **meta, "arrays": described}
+    return described
+
+
+def write_meta(directory: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    """Write `meta.json` when all other files are written. Returns its content.
+
+    Adds to `meta` the format version, the description of the arrays, and the SHA-256 of all other files and of
+    meta.json itself.
+    """
+    described = {"arrays": describe_arrays(directory), "files": sums_of_other_files(directory)}
+    document = {"format_version": FORMAT_VERSION, **meta, **described}
+    document["sha256"] = sum_of(document)
     write_json(directory / "meta.json", document)
+    return document
+
+
+def sums_of_other_files(directory: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a store, except its arrays and meta.json. Names are relative to the store."""
+    files = (path for path in directory.rglob("*") if path.is_file())
+    names = sorted(path.relative_to(directory).as_posix() for path in files)
+    return {name: sha256_of(directory / name) for name in names if not name.endswith(".npy") and name != "meta.json"}
+
+
+def sum_of(meta: dict[str, Any]) -> str:
+    """The SHA-256 of the content of a meta.json, without the field that holds it."""
+    others = {name: value for name, value in meta.items() if name != "sha256"}
+    return hashlib.sha256(as_json(others).encode()).hexdigest()

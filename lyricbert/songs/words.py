@@ -1,7 +1,8 @@
 """The words of lines, and the keys by which lines and songs are compared. They do not depend on a tokenizer.
 
-Case, accents and punctuation do not make a difference: "Café, don't!" has the words "cafe" and "dont". Vowel signs do:
-without them the Hindi words कि and का would be equal. A character of a script without spaces, such as Chinese, is a word.
+Case, accents and punctuation make no difference: "Café, don't!" has the words "cafe" and "dont". Vowel signs do make
+one, because without them the Hindi words कि and का would be equal. In scripts without spaces, such as Chinese, each
+character is a word.
 """
 
 import unicodedata

@@ -144,6 +144,7 @@ def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
     with suppress(EOFError):
         while True:
             item = connection.recv()
+            answer: tuple[Any, Exception | None]
             try:
                 answer = (function(item), None)
             except Exception as error:

@@ -1,0 +1,83 @@
+"""Write the tables of a token store: a row for each song and for each source file."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lyricbert.errors import UserError
+from lyricbert.songs.duplicates import KEPT
+from lyricbert.songs.groups import group_starts, group_sums
+from lyricbert.songs.shard import as_line
+from lyricbert.songs.song_blocks import Shard, SongBlock
+from lyricbert.songs.store_writer import Decisions
+
+
+def write_songs(directory: Path, blocks: list[SongBlock], decisions: Decisions) -> None:
+    """Write songs.jsonl: the rows of the songs that are in the store, with the names of the sections that are.
+
+    `duplicates` in a row are the ids of the songs that were dropped because this one was kept.
+    """
+    duplicates = _ids_of_duplicates(blocks, decisions.original)
+    with (directory / "songs.jsonl").open("w", encoding="utf-8") as file:
+        for block, rows in _with_rows(blocks):
+            line = decisions.flags[block.lines.of_all] & KEPT > 0
+            section = group_sums(line, block.read("section_lines")) > 0
+            counts = block.read("song_sections")
+            for song, row, start, count in zip(
+                range(block.songs.first, block.songs.of_all.stop), rows, group_starts(counts), counts, strict=True
+            ):
+                kept = section[start : start + count]
+                if kept.any():
+                    file.write(as_line(_row(row, kept, duplicates.get(song, []))))
+
+
+def _row(row: dict[str, Any], kept_sections: np.ndarray, duplicates: list[str]) -> dict[str, Any]:
+    names = [name for name, kept in zip(row["sections"], kept_sections, strict=True) if kept]
+    ids = [*row.get("duplicates", []), *duplicates]
+    return {**row, "sections": names, **({"duplicates": ids} if ids else {})}
+
+
+def _ids_of_duplicates(blocks: list[SongBlock], original: np.ndarray) -> dict[int, list[str]]:
+    """The ids of the songs that are dropped for each song, and of those that were dropped for them before."""
+    ids: dict[int, list[str]] = defaultdict(list)
+    if np.array_equal(original, np.arange(len(original))):
+        return ids
+    for block, rows in _with_rows(blocks):
+        for song, row in enumerate(rows, start=block.songs.first):
+            if original[song] != song:
+                ids[int(original[song])] += [each for each in (row["id"], *row.get("duplicates", [])) if each]
+    return ids
+
+
+def _with_rows(blocks: list[SongBlock]) -> Iterator[tuple[SongBlock, list[dict[str, Any]]]]:
+    """Yield each block with the rows of its songs."""
+    rows: Iterator[dict[str, Any]] = iter(())
+    for block in blocks:
+        if block.songs.start == 0:
+            rows = _read_rows(block.shard.path / "songs.jsonl")
+        found = list(islice(rows, len(block.songs)))
+        if len(found) < len(block.songs):
+            raise UserError(f"{block.shard.path / 'songs.jsonl'}: damaged (rows are missing); make it again")
+        yield block, found
+
+
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}); make it again") from None
+
+
+def write_sources(directory: Path, shards: list[Shard]) -> None:
+    """Write sources.jsonl: the rows of all shards."""
+    with (directory / "sources.jsonl").open("wb") as file:
+        for shard in shards:
+            with (shard.path / "sources.jsonl").open("rb") as rows:
+                shutil.copyfileobj(rows, file)
