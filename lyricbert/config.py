@@ -172,7 +172,8 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], hin
     if _is_required(field):
         options["required"] = True
     else:
-        options["default"] = field.default
+        initial: Any = field.default
+        options["default"] = list(initial) if many else initial  # argparse appends to a list only
     value = {int: "N", float: "X", Path: "PATH", str: field.name.upper()}[kind]
     if metadata["choices"]:
         options["choices"], value = metadata["choices"], f"{{{','.join(metadata['choices'])}}}"

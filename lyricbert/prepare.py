@@ -1,25 +1,36 @@
 """Turn lyrics files into a token store.
 
     python -m lyricbert.prepare SOURCE... --out DATA
+    python -m lyricbert.prepare --join DATA... --out DATA    one store of several
+    python -m lyricbert.prepare --describe DATA              what is in a store
+    python -m lyricbert.prepare --verify DATA                finds damaged files
 
 A SOURCE is a file of one of these kinds, or a folder that contains them:
 
-    .txt             one song; blank lines separate sections
-    .json, .jsonl    songs with a `lyrics` field
-    .csv             one song a row, in a column `lyrics`, `lyric` or `text`
+    .txt                     one song; blank lines separate sections
+    .lrc                     one song, with time stamps
+    .json, .jsonl            songs with a `lyrics` field
+    .csv, .tsv, .parquet     one song a row, in a column `lyrics`, `lyric` or `text`
+
+It can also be a file that lyricsgenius wrote, or `-` for standard input. Files can
+be compressed, as .gz or .zst. docs/formats.md lists the fields that are read.
 
 The command cleans the lyrics, removes duplicate songs, splits the songs into
 training and validation, and tokenizes them. A line that occurs several times is
 kept once, as one example. A validation line that also occurs in a training song
 is removed. The command prints what it removed and why.
+
+The command works in several processes. If it is interrupted, run it again: it
+continues from what is finished, in the directory .DATA.shards.
 """
 
+import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lyricbert.config import option, parse
-from lyricbert.errors import run_command
+from lyricbert.config import flag, option, parse
+from lyricbert.errors import UserError, run_command
 
 
 @dataclass(frozen=True)
@@ -27,18 +38,52 @@ class PrepareConfig:
     """lyrics and token store"""
 
     sources: tuple[Path, ...] = option(
-        "lyrics: .txt, .json, .jsonl or .csv files, or folders that contain them",
+        "lyrics: .txt, .lrc, .json, .jsonl, .csv, .tsv or .parquet files, folders that contain them, or -; with --join,"
+        " --describe or --verify, token stores",
         metavar="SOURCE",
         advice="Give several to put them into one store.",
     )
-    out: Path = option(
+    out: Path | None = option(
         "directory to create for the token store; must not exist",
-        advice="Give it to the trainers and to `compare` as `--data`.",
+        None,
+        advice="Required, except with `--describe`, `--verify` and `--ranges`. Give it to the trainers and to `compare`"
+        " as `--data`.",
     )
     tokenizer: str = option(
         "tokenizer: a model directory or a Hugging Face hub name",
         "bert-base-uncased",
         advice="Give the model that you will train. The trainers refuse a store with another tokenizer.",
+    )
+    format: str | None = option(
+        "format of standard input, if a SOURCE is -: txt, lrc, json, jsonl, csv or tsv",
+        None,
+        choices=("txt", "lrc", "json", "jsonl", "csv", "tsv"),
+        advice="Give it with `-`, e.g. `xzcat songs.csv.xz \\| lyricbert prepare - --format csv`.",
+    )
+    text_field: str | None = option(
+        "column or JSON field with the lyrics (default: `lyrics`; in a table also `lyric` and `text`)",
+        None,
+        advice="Give it if `prepare` does not find the lyrics.",
+    )
+    title_field: str | None = option(
+        "column or JSON field with the title (default: names of known data sets)",
+        None,
+        advice="Give it if the file is of no kind in [formats.md](formats.md).",
+    )
+    artist_field: str | None = option(
+        "column or JSON field with the artist (default: names of known data sets)",
+        None,
+        advice="Give it if the file is of no kind in [formats.md](formats.md).",
+    )
+    language: str | None = option(
+        "code of the only language to keep, where the source has a language; songs without one are kept",
+        None,
+        advice="Give the language of the model, e.g. `en`, for a source in many languages.",
+    )
+    exclude_tag: tuple[str, ...] = option(
+        "genre or tag of songs to leave out, where the source has one (default: none)",
+        (),
+        advice="May be repeated. Give `misc` for Genius, which has translations and texts that are no songs there.",
     )
     val_fraction: float = option(
         "share of songs held out for validation",
@@ -50,7 +95,15 @@ class PrepareConfig:
         "random seed of the split into training and validation songs",
         0,
         check="seed",
-        advice="Keep it when you add songs, so that nearly all songs stay in their split.",
+        advice="Keep it when you add songs, so that songs stay in their split.",
+    )
+    near_duplicates: str = option(
+        "what to do with songs that are nearly equal, such as covers: group puts all of them on the same side of the"
+        " split, drop keeps only the longest, keep splits them like other songs",
+        "group",
+        choices=("group", "drop", "keep"),
+        advice="Give `drop` if the same songs come from several sources. With `keep`, validation lines may be nearly"
+        " equal to training lines.",
     )
     max_tokens: int | None = option(
         "maximum length of a line or section in tokens, special tokens included; longer lines are cut, longer sections"
@@ -59,26 +112,123 @@ class PrepareConfig:
         check="positive",
         advice="Set it to the maximum length of the model, if that is less.",
     )
+    workers: int | None = option(
+        "number of processes that clean and tokenize songs (default: the number of CPUs of this process, at most 32)",
+        None,
+        check="positive",
+        advice="Lower it to use less memory, about 150 MB a process. The store is the same for any number.",
+    )
+    join: bool = option(
+        "make one store of the token stores or parts that are given instead of lyrics",
+        False,
+        advice="The songs are split anew. All must have the same tokenizer.",
+    )
+    rows: str | None = option(
+        "records of the sources to read, A:B without B, counted from 0; makes a part, for --join",
+        None,
+        advice="For jobs on several machines: give each job a range that `--ranges` prints, and an `--out` of its own."
+        " `launch/prepare.sh` does this.",
+    )
+    ranges: int | None = option(
+        "number of ranges of rows to print, one a line, for as many jobs; makes no store",
+        None,
+        check="positive",
+        advice="Give each of the lines to a job, as `--rows`.",
+    )
+    describe: bool = option(
+        "print counts, lengths of lines, languages, frequent lines and samples of a token store",
+        False,
+        advice="Look at a new store before you train on it.",
+    )
+    verify: bool = option(
+        "compare the files of a token store with their checksums",
+        False,
+        advice="Do this after a copy to another machine. The exit status is 2 if a file is damaged.",
+    )
+
+
+# The flags that each of these flags may be combined with.
+_SHARDS = (
+    *("sources", "format", "text_field", "title_field", "artist_field", "language", "exclude_tag"),
+    *("tokenizer", "max_tokens", "workers"),
+)
+_ALLOWED = {
+    "join": ("sources", "out", "val_fraction", "seed", "near_duplicates"),
+    "rows": (*_SHARDS, "out"),
+    "ranges": _SHARDS,
+    "describe": ("sources",),
+    "verify": ("sources",),
+}
 
 
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     config = parse(PrepareConfig, __doc__, arguments, prog)
-    from lyricbert.songs.preparation import prepare_store  # imports transformers, which --help need not wait for
+    mode = _mode(config)
+    # These modules import numpy and more, which --help need not wait for.
+    if mode == "describe":
+        from lyricbert.songs.description import describe_store
 
-    meta = prepare_store(
-        config.sources, config.out, config.tokenizer, config.val_fraction, config.seed, config.max_tokens
+        print(describe_store(_only_source(config, mode)))
+    elif mode == "verify":
+        from lyricbert.songs.verification import verify_store
+
+        path = _only_source(config, mode)
+        print(f"{path}: intact, {verify_store(path)} files")
+    else:
+        _prepare(config, mode)
+
+
+def _prepare(config: PrepareConfig, mode: str | None) -> None:
+    from lyricbert.songs import preparation
+    from lyricbert.songs.cutting import parse_rows
+    from lyricbert.songs.description import counts_table, removed
+    from lyricbert.songs.formats import ReadOptions
+    from lyricbert.songs.join import JoinSettings
+    from lyricbert.songs.shard_making import Lyrics, ShardSettings
+
+    options = ReadOptions(
+        config.text_field or "",
+        config.title_field or "",
+        config.artist_field or "",
+        config.language or "",
+        config.exclude_tag,
     )
-    print(summary(config.out, meta))
+    lyrics = Lyrics(config.sources, config.format, options)
+    if config.ranges is not None:
+        print("\n".join(map(str, preparation.list_ranges(lyrics, config.ranges))))
+        return
+    if config.out is None:
+        raise UserError("--out: missing; give the directory to create")
+    rows = parse_rows(config.rows) if config.rows is not None else None
+    shards = ShardSettings(lyrics, config.tokenizer, config.max_tokens, rows)
+    join = JoinSettings(config.val_fraction, config.seed, config.near_duplicates)
+    workers = config.workers or min(len(os.sched_getaffinity(0)), 32)
+    if mode == "rows":
+        part = preparation.prepare_part(shards, config.out, workers)
+        print("\n".join([f"part {config.out}", *removed(part)]))
+        return
+    if mode == "join":
+        meta = preparation.join_stores(config.sources, join, config.out)
+    else:
+        meta = preparation.prepare_store(shards, join, config.out, workers)
+    print("\n".join([f"token store {config.out}", *counts_table(meta), *removed(meta)]))
 
 
-def summary(out: Path, meta: dict[str, Any]) -> str:
-    """The summary that `prepare` prints: a table with a column per split, then what was removed or changed, and why."""
-    train, validation = meta["counts"]["train"], meta["counts"]["validation"]
-    rows = [f"{'':<14}{'train':>12}{'validation':>12}"]
-    rows += [f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train]
-    rows += ["removed or changed:" if meta["dropped"] else "nothing was removed or changed"]
-    rows += [f"  {count:>10,}  {reason}" for reason, count in meta["dropped"].items()]
-    return "\n".join([f"token store {out}", *rows])
+def _mode(config: PrepareConfig) -> str | None:
+    """The flag of `_ALLOWED` that is given, if any. Raises `UserError` if other flags do not fit to it."""
+    given = [field.name for field in dataclasses.fields(config) if getattr(config, field.name) != field.default]
+    mode = next((name for name in _ALLOWED if name in given), None)
+    if mode is not None:
+        for name in given:
+            if name != mode and name not in _ALLOWED[mode]:
+                raise UserError(f"{flag(name)} cannot be combined with {flag(mode)}; leave one of them out")
+    return mode
+
+
+def _only_source(config: PrepareConfig, mode: str) -> Path:
+    if len(config.sources) > 1:
+        raise UserError(f"{flag(mode)}: takes one token store, not {len(config.sources)}; run it for each")
+    return config.sources[0]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lyricbert.songs.cleaning import clean
-from lyricbert.songs.formats import list_files, read_records
+from lyricbert.songs.formats import ReadOptions, list_files, read_records
 
 Song = namedtuple("Song", "title artist sections")
 SONGS = Path(__file__).parent.parent / "lyricbert" / "demo" / "songs"
@@ -17,7 +17,8 @@ HEADER = re.compile(r"^\[[A-Z][A-Za-z0-9 -]*\]$")
 @pytest.fixture(scope="module")
 def songs() -> list[Song]:
     dropped = Counter()
-    records = [record for path in list_files([SONGS]) for record in read_records(path, dropped)]
+    files = list_files([SONGS], dropped)
+    records = [record for file in files for record in read_records(file, ReadOptions(), dropped)]
     read = [Song(record.title, record.artist, clean(record.lyrics, dropped).sections) for record in records]
     assert set(+dropped) == {"section headers"}  # nothing else needed cleaning
     return read
@@ -60,7 +61,7 @@ def test_every_song_has_14_to_30_lines_in_sections(songs):
 
 
 def test_every_section_begins_with_a_header():
-    for path in list_files([SONGS]):
+    for path in SONGS.rglob("*.txt"):
         for section in path.read_text(encoding="utf-8").removesuffix("\n").split("\n\n"):
             header, *lines = section.split("\n")
             assert HEADER.match(header), (path, header)

@@ -17,6 +17,8 @@ from lyricbert.files import sha256_of
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.cleaning import Cleaned, clean
 from lyricbert.songs.cutting import Batch
+from lyricbert.songs.formats import LyricsFile
+from lyricbert.songs.groups import group_starts, group_sums, take_groups
 from lyricbert.songs.line_tokenizer import LineTokenizer
 from lyricbert.songs.near_duplicates import signatures
 from lyricbert.songs.record import Record
@@ -38,16 +40,19 @@ class ShardBuilder:
         """Returns the number of records. Raises `UserError`."""
         dropped: Counter[str] = Counter()
         arrays, rows = build_shard(batch.records, self.tokenizer, dropped)
-        sources = ({"name": path.name, "sha256": _hash_file(path)} for path in batch.files)
+        sources = ({"name": file.path.name, "sha256": _hash_file(file)} for file in batch.files)
         write_shard(shard_path(self.directory, batch.number), arrays, rows, sources, dropped)
         return len(batch.records)
 
 
-def _hash_file(path: Path) -> str:
+def _hash_file(file: LyricsFile) -> str | None:
+    """None for standard input, which cannot be read twice."""
+    if file.is_standard_input:
+        return None
     try:
-        return sha256_of(path)
+        return sha256_of(file.path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
+        raise UserError(f"{file}: cannot be read ({error.strerror}); check the file and its permissions") from None
 
 
 def build_shard(
@@ -67,7 +72,7 @@ def build_shard(
     distinct = list(places)
 
     section_lines, song_sections = _lengths(sections), _lengths([song.sections for _, song in songs])
-    song_lines = _sums(section_lines, song_sections)
+    song_lines = group_sums(section_lines, song_sections)
     hashes, words = word_hashes(distinct)
     keys = line_keys(hashes, words)[line]
     ids, lengths, cut = tokenizer.encode(distinct)
@@ -75,14 +80,14 @@ def build_shard(
     part_lines, parts = _split_sections(lengths[line], section_lines, tokenizer.limit)
     dropped["sections split at --max-tokens (kept)"] += len(part_lines) - len(sections)
     arrays = {
-        "tokens": _take(ids, lengths, line),
+        "tokens": take_groups(ids, lengths, line),
         "line_lengths": lengths[line],
         "line_keys": keys,
         "token_keys": sequence_keys(ids, lengths)[line],
         "section_lines": part_lines,
-        "song_sections": _sums(parts, song_sections),
+        "song_sections": group_sums(parts, song_sections),
         "song_keys": song_keys(keys, song_lines),
-        "signatures": signatures(_take(hashes, words, line), _sums(words[line], song_lines)),
+        "signatures": signatures(take_groups(hashes, words, line), group_sums(words[line], song_lines)),
     }
     return arrays, _rows(songs, parts)
 
@@ -116,7 +121,7 @@ def _split_sections(lengths: np.ndarray, section_lines: np.ndarray, limit: int) 
     parts = np.ones(len(section_lines), np.int64)
     parts[list(long)] = [len(lines) for lines in long.values()]
     part_lines = np.repeat(section_lines, parts)
-    first = np.cumsum(parts) - parts
+    first = group_starts(parts)
     for section, lines in long.items():
         part_lines[first[section] : first[section] + len(lines)] = lines
     return part_lines, parts
@@ -125,7 +130,7 @@ def _split_sections(lengths: np.ndarray, section_lines: np.ndarray, limit: int) 
 def _long_sections(places: np.ndarray, section_lines: np.ndarray, limit: int) -> Iterator[tuple[int, int, int]]:
     """(section, its first line, the line after it) of each section that does not fit into `limit` tokens."""
     ends = np.cumsum(section_lines)
-    for section in np.flatnonzero(1 + _sums(places, section_lines) > limit).tolist():
+    for section in np.flatnonzero(1 + group_sums(places, section_lines) > limit).tolist():
         yield section, int(ends[section] - section_lines[section]), int(ends[section])
 
 
@@ -143,19 +148,3 @@ def _fill_parts(places: list[int], limit: int) -> list[int]:
 
 def _lengths(groups: Sequence[Sized]) -> np.ndarray:
     return np.fromiter(map(len, groups), np.int64, len(groups))
-
-
-def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """int64 [groups]: the sum of each group of `lengths` neighbouring values."""
-    ends = np.cumsum(lengths)
-    sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    difference: np.ndarray = sums[ends] - sums[ends - lengths]
-    return difference
-
-
-def _take(values: np.ndarray, lengths: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The values of `groups` (int64), one group after the other. `lengths`: the number of values of each group."""
-    starts, counts = (np.cumsum(lengths) - lengths)[groups], lengths[groups]
-    shift = starts - (np.cumsum(counts) - counts)
-    taken: np.ndarray = values[np.arange(counts.sum()) + np.repeat(shift, counts)]
-    return taken

@@ -1,61 +1,93 @@
-"""Clean lyrics: remove what Genius pages add, and split the text into sections of lines."""
+"""Clean lyrics: apply the rules until nothing changes, and split the text into sections of lines."""
 
-import re
-import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 
-_SECTION_HEADER = re.compile(r"^\s*\[[^\[\]]*\]\s*$")
-_GENIUS_PREAMBLE = re.compile(r"^\d+ Contributors?.*?Lyrics")
-_GENIUS_EMBED = re.compile(r"\d*Embed$")
-_GENIUS_TICKETS = r"See .{1,80} LiveGet tickets as low as \$\d+"
-_GENIUS_PROMPTS = re.compile(rf"^(?:{_GENIUS_TICKETS})?You might also like(?=\S|$)|^{_GENIUS_TICKETS}", re.MULTILINE)
-_INVISIBLE = re.compile(
-    r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ud800-\udfff\ufeff\u00ad]"
+from lyricbert.songs.rules import REPEATED
+from lyricbert.songs.rules.rule import Rule, is_header
+from lyricbert.songs.rules.sections import HEADERS, name_of
+
+# Real lyrics need two or three rounds. Made-up text can need one for every few characters, such as "(x(x(x2)2)2)".
+_MOST_ROUNDS = 20
+UNSETTLED = Rule(
+    f"songs that cleaning still changes after {_MOST_ROUNDS} rounds",
+    "A song is dropped if removing text from it again and again leaves text that the rules remove.",
+    "Salt &" + "amp;" * (_MOST_ROUNDS + 1) + " pepper",
+    "",
+    lambda text, title: ("", 1),
 )
-_WORD = re.compile(r"\w")
+RULES = (*REPEATED, HEADERS, UNSETTLED)
 
 
 @dataclass(frozen=True)
 class Cleaned:
     """The cleaned text of a song. Each of its `sections` is a tuple of non-empty lines.
 
-    `names` has the name of each section, such as "Chorus", or "" if the source gives none.
+    `names` has the name of each section, such as "Chorus", or "" if the source gives none. A name holds until the next
+    header, also over blank lines. Names have no performers: "Verse 1" for `[Verse 1: Somebody]`.
     """
 
     sections: tuple[tuple[str, ...], ...]
     names: tuple[str, ...]
 
 
-def clean(lyrics: str, dropped: Counter[str], title: str = "") -> Cleaned:
-    """Split `lyrics` into sections of lines, at blank lines and at headers such as `[Chorus]`.
+@dataclass(frozen=True)
+class Step:
+    """What one rule changed: the text `before` and `after`, and the number of changes."""
 
-    Removes the text that Genius pages add to lyrics. `dropped` counts what is removed, by reason. `title`: the song's
-    title, if the source has it.
+    rule: Rule
+    before: str
+    after: str
+    count: int
+
+
+def clean(lyrics: str, dropped: Counter[str], title: str = "") -> Cleaned:
+    """Clean `lyrics` and split them into sections of lines, at blank lines and at headers such as `[Chorus]`.
+
+    `dropped` counts what is removed or changed, by the name of the rule. `title`: the song's title, if the source has
+    it; it shows where the header of a Genius page ends. The cleaned lines, joined again, are cleaned to the same
+    sections. Works on any string. docs/cleaning.md lists the rules.
     """
-    text = unicodedata.normalize("NFC", lyrics).replace("\r\n", "\n").replace("\r", "\n").strip()
-    without_preamble = _GENIUS_PREAMBLE.sub("", text)
-    dropped["Genius page headers"] += without_preamble != text
-    text = _GENIUS_EMBED.sub("", without_preamble)
-    dropped["Genius 'Embed' footers"] += text != without_preamble
-    # A prompt has no line break before the line or header that follows it.
-    text, prompts = _GENIUS_PROMPTS.subn("\n", text)
-    dropped["Genius prompts"] += prompts
-    sections: list[tuple[str, ...]] = []
-    section: list[str] = []
-    for raw in text.split("\n"):
-        line = " ".join(_INVISIBLE.sub("", raw).split())
-        if _SECTION_HEADER.match(line):
-            dropped["section headers"] += 1
-        elif line and not _WORD.search(line):
-            dropped["lines without words"] += 1
+    text = lyrics
+    for step in steps(lyrics, title):
+        dropped[step.rule.name] += step.count
+        text = step.after
+    return _split(text, dropped)
+
+
+def steps(lyrics: str, title: str) -> Iterator[Step]:
+    """Apply the rules to `lyrics` until none changes the text. Yields each change; headers stay in the text."""
+    text = lyrics
+    unchanged = 0
+    for rule in islice(cycle(REPEATED), _MOST_ROUNDS * len(REPEATED)):
+        after, count = rule.apply(text, title)
+        if after != text:
+            yield Step(rule, text, after, count)
+            text, unchanged = after, 0
             continue
-        elif line:
+        unchanged += 1
+        if unchanged == len(REPEATED):
+            return
+    yield Step(UNSETTLED, text, *UNSETTLED.apply(text, title))
+
+
+def _split(text: str, dropped: Counter[str]) -> Cleaned:
+    sections: list[tuple[str, ...]] = []
+    names: list[str] = []
+    section: list[str] = []
+    name = ""
+    for line in (*text.split("\n"), ""):
+        header = is_header(line)
+        if line and not header:
             section.append(line)
             continue
         if section:
             sections.append(tuple(section))
+            names.append(name)
             section = []
-    if section:
-        sections.append(tuple(section))
-    return Cleaned(tuple(sections), ("",) * len(sections))
+        if header:
+            name = name_of(line)
+            dropped[HEADERS.name] += 1
+    return Cleaned(tuple(sections), tuple(names))

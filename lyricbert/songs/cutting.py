@@ -1,19 +1,21 @@
 """Cut the records of all files into batches, each of which becomes a shard."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
+from lyricbert.errors import UserError
+from lyricbert.songs.formats import LyricsFile
 from lyricbert.songs.record import Record
 
 BATCH_CHARACTERS = 2**21
 # Counted for each record besides its lyrics, so that a batch of many tiny songs is small too.
 _RECORD_CHARACTERS = 64
 
-ReadRecords = Callable[[Path, Counter[str]], Iterator[Record]]
+ReadRecords = Callable[[LyricsFile, Counter[str]], Iterator[Record]]
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,21 @@ class Rows:
         return f"{self.start}:{'' if self.stop is None else self.stop}"
 
 
+def parse_rows(text: str) -> Rows:
+    """The rows that A:B or A: stands for. Raises `UserError`."""
+    found = re.fullmatch(r"(\d{1,18}):(\d{1,18})?", text)
+    if found is None or (found[2] and int(found[1]) >= int(found[2])):
+        raise UserError(f"--rows {text}: must be A:B, two numbers with A less than B, or A: up to the last row")
+    return Rows(int(found[1]), int(found[2]) if found[2] else None)
+
+
 @dataclass
 class Batch:
     """Records that lie one after the other in the sources, and the files that begin between them."""
 
     number: int
     records: list[Record] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
+    files: list[LyricsFile] = field(default_factory=list)
     characters: int = 0
 
     def add(self, record: Record) -> None:
@@ -42,7 +52,7 @@ class Batch:
 
 
 def cut_into_batches(
-    files: Iterable[Path],
+    files: Iterable[LyricsFile],
     read_records: ReadRecords,
     rows: Rows,
     dropped: Counter[str],
@@ -54,10 +64,10 @@ def cut_into_batches(
     is to count only what is dropped in these rows, so it is cleared at their start.
     """
     batch, position = Batch(0), 0
-    for path in files:
+    for file in files:
         if position >= rows.start:
-            batch.files.append(path)
-        for record in read_records(path, dropped):
+            batch.files.append(file)
+        for record in read_records(file, dropped):
             if position >= rows.start:
                 batch.add(record)
             position += 1
@@ -75,9 +85,9 @@ def cut_into_batches(
         yield batch
 
 
-def find_ranges(files: Iterable[Path], read_records: ReadRecords, count: int) -> list[Rows]:
+def find_ranges(files: Iterable[LyricsFile], read_records: ReadRecords, count: int) -> list[Rows]:
     """At most `count` ranges of rows with about the same number of characters. Reads all files."""
-    records = (record for path in files for record in read_records(path, Counter()))
+    records = (record for file in files for record in read_records(file, Counter()))
     ends = np.cumsum(np.fromiter((len(record.lyrics) + _RECORD_CHARACTERS for record in records), np.int64))
     if not len(ends):
         return []

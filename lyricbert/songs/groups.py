@@ -15,3 +15,11 @@ def group_sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
     difference: np.ndarray = sums[ends] - sums[ends - lengths]
     return difference
+
+
+def take_groups(values: np.ndarray, lengths: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The values of some groups, one group after the other. `groups`: their numbers, int64; a group may repeat."""
+    counts = lengths[groups]
+    shift = group_starts(lengths)[groups] - group_starts(counts)
+    taken: np.ndarray = values[np.arange(int(counts.sum())) + np.repeat(shift, counts)]
+    return taken

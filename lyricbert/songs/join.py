@@ -26,6 +26,10 @@ from lyricbert.songs.tables import write_songs, write_sources
 NEAR_DUPLICATES = ("group", "drop", "keep")
 
 
+class UnsuitableSongs(UserError):
+    """The songs cannot be split into training and validation. The message does not name their sources."""
+
+
 @dataclass(frozen=True)
 class JoinSettings:
     """How songs are split.
@@ -53,7 +57,7 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings) -> 
         dropped.update(shard.dropped)
     songs = _read_songs(blocks)
     if len(songs.keys) == 0:
-        raise UserError("no songs with lyrics")
+        raise UnsuitableSongs("no songs with lyrics")
     original = _first_of_equal_songs(songs.keys)
     dropped["duplicate songs"] += int(np.count_nonzero(original != np.arange(len(original))))
     clusters = _find_clusters(songs, blocks, original, settings.near_duplicates != "keep")
@@ -158,16 +162,22 @@ def _flag_lines(
 def _check_sides(flags_of_song: np.ndarray) -> None:
     remedy = "give another --seed, another --val-fraction, or more songs"
     kept = flags_of_song[flags_of_song & KEPT > 0]
+    if len(kept) == 1:
+        raise UnsuitableSongs("only one song with lyrics; add a second one, for validation")
     held_out = int(np.count_nonzero(kept & HELD_OUT))
     if held_out == 0:
-        raise UserError(f"none of {len(kept)} songs is held out for validation, as each is with a chance; {remedy}")
+        raise UnsuitableSongs(
+            f"none of {len(kept)} songs is held out for validation, as each is with a chance; {remedy}"
+        )
     if held_out == len(kept):
-        raise UserError(f"all {len(kept)} songs are held out for validation, and none is left for training; {remedy}")
+        raise UnsuitableSongs(
+            f"all {len(kept)} songs are held out for validation, and none is left for training; {remedy}"
+        )
 
 
 def _check_lines(flags: np.ndarray) -> None:
     sides = flags & (KEPT | HELD_OUT)
     if not np.any(sides == KEPT | HELD_OUT):
-        raise UserError("every validation line also occurs in training; raise --val-fraction or add songs")
+        raise UnsuitableSongs("every validation line also occurs in training; raise --val-fraction or add songs")
     if not np.any(sides == KEPT):
-        raise UserError("the tokenizer knows no line of the training songs; give another --tokenizer")
+        raise UnsuitableSongs("the tokenizer knows no line of the training songs; give another --tokenizer")

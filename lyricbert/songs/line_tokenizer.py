@@ -1,5 +1,6 @@
 """Tokenize lines without transformers, which takes seconds to import and much memory."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from lyricbert.songs.groups import group_starts, group_sums, take_groups
+
 # A token rarely has more than 100 characters. Tokenizing a line of megabytes is slow, so it is cut before.
 _CHARACTERS_A_TOKEN = 100
-# The library keeps about a kilobyte for each line that it encodes at once.
-_LINES_AT_ONCE = 4096
+# The library keeps about a kilobyte for each text that it encodes at once.
+_TEXTS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,23 @@ class LineTokenizer:
     saved: SavedTokenizer
     limit: int
 
+    def encode(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(token ids of all lines, uint16 or uint32 [tokens]; length, int64 [lines]; whether it was cut, bool [lines]).
+
+        No special tokens are added. A line of which the tokenizer knows no token has length 0.
+        """
+        longest = _CHARACTERS_A_TOKEN * self.limit
+        cut = [line[:longest] for line in lines]
+        # A BERT tokenizer treats each word alone. Words repeat, so each distinct word is tokenized once.
+        texts = [line.split(" ") for line in cut] if self._treats_words_alone else [[line] for line in cut]
+        places: dict[str, int] = {}
+        place = [places.setdefault(text, len(places)) for text in chain.from_iterable(texts)]
+        place_of_text = np.array(place, np.int64)
+        ids, lengths = self._encode_texts(list(places))
+        texts_of_line = np.fromiter(map(len, texts), np.int64, len(texts))
+        line_lengths = group_sums(lengths[place_of_text], texts_of_line)
+        return self._cut(take_groups(ids, lengths, place_of_text), line_lengths)
+
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(self.saved.directory / "tokenizer.json"))
@@ -44,29 +64,31 @@ class LineTokenizer:
         tokenizer.encode_special_tokens = True  # "[SEP]" in a lyric is ordinary text
         return tokenizer
 
-    def encode(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(token ids of all lines, uint16 or uint32 [tokens]; length, int64 [lines]; whether it was cut, bool [lines]).
+    @cached_property
+    def _treats_words_alone(self) -> bool:
+        """True if the tokens of a text are the tokens of its words, which spaces separate, one after the other."""
+        description = json.loads(self._tokenizer.to_str())
+        kinds = [(description[part] or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
+        # Other added tokens are found before the text is split, and may contain spaces.
+        return kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and all(
+            token["special"] for token in description["added_tokens"]
+        )
 
-        No special tokens are added. A line of which the tokenizer knows no token has length 0.
-        """
+    def _encode_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(token ids of all texts, length of each in tokens)."""
         kind = np.uint16 if self.saved.size <= 2**16 else np.uint32
-        blocks = [self._encode_block(lines[at : at + _LINES_AT_ONCE]) for at in range(0, len(lines), _LINES_AT_ONCE)]
-        ids = np.concatenate([np.empty(0, kind), *(ids for ids, _ in blocks)], dtype=kind)
-        lengths = np.concatenate([np.empty(0, np.int64), *(lengths for _, lengths in blocks)])
-        return self._cut(ids, lengths)
-
-    def _encode_block(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        longest = _CHARACTERS_A_TOKEN * self.limit
-        encoded = self._tokenizer.encode_batch_fast([line[:longest] for line in lines], add_special_tokens=False)
-        ids = [each.ids for each in encoded]
-        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        return np.fromiter(chain.from_iterable(ids), np.uint32, int(lengths.sum())), lengths
+        ids, lengths = [np.empty(0, kind)], [np.empty(0, np.int64)]
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            block = texts[start : start + _TEXTS_AT_ONCE]
+            encoded = [each.ids for each in self._tokenizer.encode_batch_fast(block, add_special_tokens=False)]
+            lengths.append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+            ids.append(np.fromiter(chain.from_iterable(encoded), kind, int(lengths[-1].sum())))
+        return np.concatenate(ids), np.concatenate(lengths)
 
     def _cut(self, ids: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         room = self.limit - 2  # [CLS] and [SEP] need two places
-        line = np.repeat(np.arange(len(lengths)), lengths)
-        unknown = self.saved.unknown
-        known = np.bincount(line if unknown is None else line[ids != unknown], minlength=len(lengths)) > 0
-        position = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        cut = (lengths > room) & known
-        return ids[known[line] & (position < room)], np.minimum(lengths, room) * known, cut
+        known = np.ones(len(ids), bool) if self.saved.unknown is None else ids != self.saved.unknown
+        is_known = group_sums(known, lengths) > 0
+        position = np.arange(len(ids)) - np.repeat(group_starts(lengths), lengths)
+        kept = np.repeat(is_known, lengths) & (position < room)
+        return ids[kept], np.minimum(lengths, room) * is_known, (lengths > room) & is_known

@@ -1,165 +1,71 @@
-"""Make shards of songs in worker processes, in a directory beside the result."""
+"""Prepare token stores of lyrics, parts of stores for jobs on several machines, and stores of parts."""
 
-import hashlib
-import os
 import shutil
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from lyricbert import __version__
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, write_errors_as_user_error
 from lyricbert.runtime.lock import LOCK
-from lyricbert.songs.building import ShardBuilder
-from lyricbert.songs.cutting import BATCH_CHARACTERS, Batch, Rows, cut_into_batches, find_ranges
-from lyricbert.songs.formats import list_files, read_records
-from lyricbert.songs.join import JoinSettings, join_shards
-from lyricbert.songs.line_tokenizer import LineTokenizer, SavedTokenizer
-from lyricbert.songs.part import Part, write_part
-from lyricbert.songs.store import FORMAT_VERSION, write_meta
-from lyricbert.songs.work_directory import remove_unusable_shards, shard_path, work_directory
-from lyricbert.songs.workers import call_in_worker, map_in_workers
-
-_REMEDY = "free some space or give another --out"
+from lyricbert.songs.cutting import Rows, find_ranges
+from lyricbert.songs.join import JoinSettings, UnsuitableSongs, join_shards
+from lyricbert.songs.part import Part, check_that_parts_fit, open_part
+from lyricbert.songs.shard_making import Lyrics, ShardSettings, make_part
+from lyricbert.songs.store import write_meta
 
 
-@dataclass(frozen=True)
-class ShardSettings:
-    """What shards are made of.
-
-    `tokenizer`: a directory or a hub name. `max_tokens`: maximum length of a line or section, special tokens included;
-    None: the tokenizer's, at most 512. `rows`: the records that are read.
-    """
-
-    sources: tuple[Path, ...]
-    tokenizer: str
-    max_tokens: int | None = None
-    rows: Rows = Rows()
+def prepare_store(shards: ShardSettings, join: JoinSettings, out: Path, workers: int) -> dict[str, Any]:
+    """Write the token store `out`. Returns the content of its meta.json. Raises `UserError`."""
+    with make_part(shards, out, workers) as part:
+        return _join([part], join, out, shards.lyrics.sources)
 
 
-def list_ranges(settings: ShardSettings, count: int) -> list[Rows]:
-    """At most `count` ranges of rows that are about equally long. Reads all sources. Raises `UserError`."""
-    return find_ranges(list_files(settings.sources), read_records, count)
+def prepare_part(shards: ShardSettings, out: Path, workers: int) -> dict[str, Any]:
+    """Write the part `out`: the shards of some rows. Returns the content of its part.json. Raises `UserError`."""
+    with make_part(shards, out, workers) as part, write_errors_as_user_error(out, "give another --out"):
+        (part.path / LOCK).unlink()
+        part.path.rename(out)
+        return part.description
 
 
-def prepare_part(settings: ShardSettings, out: Path, workers: int) -> Part:
-    """Write the shards of `settings.rows` to the directory `out`. Raises `UserError`."""
-    with make_part(settings, out, workers) as part:
-        with write_errors_as_user_error(out, _REMEDY):
-            (part.path / LOCK).unlink()
-            part.path.rename(out)
-        return Part(out, part.description)
+def list_ranges(lyrics: Lyrics, count: int) -> list[Rows]:
+    """At most `count` ranges of rows that are about equally long. Reads all lyrics. Raises `UserError`."""
+    return find_ranges(lyrics.files(Counter()), lyrics.read, count)
 
 
-@contextmanager
-def make_part(
-    settings: ShardSettings, out: Path, workers: int, batch_characters: int = BATCH_CHARACTERS
-) -> Iterator[Part]:
-    """Make the shards of `settings.rows` in a directory beside `out`, which is removed at the end of the block.
-
-    `work_directory` says what is kept after a signal or an error. `workers`: the number of processes that make shards.
-    Raises `UserError`.
-    """
-    files = list_files(settings.sources)
-    with work_directory(out) as directory, write_errors_as_user_error(directory, _REMEDY):
-        saved = _save_tokenizer(settings.tokenizer, directory / "tokenizer")
-        tokenizer = LineTokenizer(saved, _limit(settings.max_tokens, saved))
-        description = {
-            "lyricbert": __version__,
-            "format_version": FORMAT_VERSION,
-            "tokenizer": {"fingerprint": saved.fingerprint, "size": saved.size},
-            "max_tokens": tokenizer.limit,
-            "sources": _digest_of(files),
-            "rows": [settings.rows.start, settings.rows.stop],
-        }
-        remove_unusable_shards(directory, {**description, "batch_characters": batch_characters})
-        dropped: Counter[str] = Counter()
-        batches = cut_into_batches(files, read_records, settings.rows, dropped, batch_characters)
-        _make_shards(batches, ShardBuilder(directory, tokenizer), workers)
-        description["tokenizer"]["name"] = settings.tokenizer
-        yield write_part(directory, {**description, "dropped": dict(dropped)})
+def join_stores(paths: tuple[Path, ...], join: JoinSettings, out: Path) -> dict[str, Any]:
+    """Make the store `out` of parts and stores. Returns the content of its meta.json. Raises `UserError`."""
+    parts = [open_part(path) for path in paths]
+    check_that_parts_fit(parts)
+    return _join(parts, join, out, paths)
 
 
-def _make_shards(batches: Iterable[Batch], builder: ShardBuilder, workers: int) -> None:
-    """Make the shards that do not exist yet."""
-    with tqdm(desc="prepare", unit=" songs", disable=None) as bar:
-
-        def unfinished() -> Iterator[Batch]:
-            for batch in batches:
-                if shard_path(builder.directory, batch.number).exists():
-                    bar.update(len(batch.records))
-                else:
-                    yield batch
-
-        with closing(map_in_workers(builder, unfinished(), workers)) as songs:
-            for count in songs:
-                bar.update(count)
-
-
-def _save_tokenizer(name: str, directory: Path) -> SavedTokenizer:
-    """Save a tokenizer in `directory`. Raises `UserError`.
-
-    transformers imports torch, which needs 200 MB of memory. So a process of its own does this, unless transformers is
-    imported anyway.
-    """
-    save = partial(_load_and_save_tokenizer, name)
-    return save(directory) if "transformers" in sys.modules else call_in_worker(save, directory)
+def _join(parts: list[Part], join: JoinSettings, out: Path, sources: Sequence[Path]) -> dict[str, Any]:
+    shards = [shard for part in parts for shard in part.shards]
+    with new_directory(out) as directory:
+        try:
+            joined = join_shards(shards, directory, join)
+        except UnsuitableSongs as error:
+            raise UserError(f"{_named(sources)}: {error}") from None
+        shutil.copytree(parts[0].path / "tokenizer", directory / "tokenizer")
+        dropped = sum((Counter(part.description["dropped"]) for part in parts), Counter(joined["dropped"]))
+        return write_meta(
+            directory,
+            {
+                "lyricbert": __version__,
+                "tokenizer": parts[0].description["tokenizer"],
+                "max_tokens": parts[0].description["max_tokens"],
+                "seed": join.seed,
+                "val_fraction": join.val_fraction,
+                **joined,
+                "near_duplicates": {"setting": join.near_duplicates, **joined["near_duplicates"]},
+                "dropped": dict(sorted(dropped.items())),
+            },
+        )
 
 
-def _load_and_save_tokenizer(name: str, directory: Path) -> SavedTokenizer:
-    from lyricbert.songs.tokenizer import save_tokenizer
-
-    return save_tokenizer(name, directory)
-
-
-def _limit(max_tokens: int | None, tokenizer: SavedTokenizer) -> int:
-    limit = max_tokens or min(tokenizer.max_length, 512)
-    if limit < 8:
-        raise UserError(f"--max-tokens {limit}: must be 8 or more")
-    return limit
-
-
-def _digest_of(files: Iterable[Path]) -> str:
-    """A digest of the paths, sizes and times of change of all files. Their content is not read for it."""
-    digest = hashlib.sha256()
-    for path in files:
-        status = os.stat(path)
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
-def prepare_store(
-    sources: tuple[Path, ...],
-    out: Path,
-    tokenizer_name: str,
-    val_fraction: float,
-    seed: int,
-    max_tokens: int | None,
-    near_duplicates: str = "group",
-) -> dict[str, Any]:
-    """Read `sources` and write the token store `out`. Returns the content of its meta.json."""
-    with (
-        make_part(ShardSettings(sources, tokenizer_name, max_tokens), out, 1) as part,
-        new_directory(out) as directory,
-    ):
-        joined = join_shards(part.shards, directory, JoinSettings(val_fraction, seed, near_duplicates))
-        shutil.copytree(part.path / "tokenizer", directory / "tokenizer")
-        tokenizer = part.description["tokenizer"]
-        dropped = Counter(part.description["dropped"]) + Counter(joined["dropped"])
-        meta = {
-            "tokenizer": tokenizer,
-            "seed": seed,
-            "val_fraction": val_fraction,
-            **joined,
-            "dropped": dict(sorted(dropped.items())),
-        }
-        write_meta(directory, meta)
-    return meta
+def _named(sources: Sequence[Path]) -> str:
+    return ", ".join(map(str, sources[:3])) + (" ..." if len(sources) > 3 else "")

@@ -28,10 +28,11 @@ from typing import Any
 import numpy as np
 
 from lyricbert.errors import UserError
-from lyricbert.files import sha256_of, write_json
+from lyricbert.files import as_json, sha256_of, write_json
 from lyricbert.songs.array_files import open_array_file
 
 FORMAT_VERSION = 2
+PART = "part.json"  # a directory with this file is a part of a store, see `lyricbert.songs.part`
 TRAIN, VALIDATION = 0, 1
 _TRAINING_ARRAYS = (
     "tokens",
@@ -83,13 +84,26 @@ class TokenStore:
 
 def open_store(path: Path) -> TokenStore:
     """Open a store for reading. Raises `UserError` if it is missing, damaged or of another format version."""
+    meta = read_meta(path)
+    described = meta["arrays"]
+    store = TokenStore(path, meta, **{name: _open_array(path / f"{name}.npy", described.get(name)) for name in ARRAYS})
+    _check_offsets(store)
+    return store
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The content of a store's meta.json. Raises `UserError` as `open_store` does."""
     meta_path = path / "meta.json"
+    if (path / PART).is_file():
+        raise UserError(
+            f"{path}: is a part of a token store; join it first: python -m lyricbert.prepare --join PART..."
+        )
     if not meta_path.is_file():
         raise UserError(f"{path}: not a token store (no meta.json); create one with python -m lyricbert.prepare")
     try:
-        meta = json.loads(meta_path.read_text(encoding="utf-8"))
-        version, described = meta["format_version"], dict(meta["arrays"])
-        meta["tokenizer"]["fingerprint"], meta["tokenizer"]["name"]
+        meta: dict[str, Any] = json.loads(meta_path.read_text(encoding="utf-8"))
+        version = meta["format_version"]
+        dict(meta["arrays"]), meta["tokenizer"]["fingerprint"], meta["tokenizer"]["name"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{meta_path}: damaged; prepare the store again") from None
     if version != FORMAT_VERSION:
@@ -97,9 +111,7 @@ def open_store(path: Path) -> TokenStore:
             f"{path}: has store format {version}, but this version of lyricbert reads format {FORMAT_VERSION}; make it"
             " again with python -m lyricbert.prepare SOURCE --out NEW_DIRECTORY, from the same sources"
         )
-    store = TokenStore(path, meta, **{name: _open_array(path / f"{name}.npy", described.get(name)) for name in ARRAYS})
-    _check_offsets(store)
-    return store
+    return meta
 
 
 def _open_array(path: Path, described: dict[str, Any] | None) -> np.ndarray:
@@ -136,8 +148,27 @@ def describe_arrays(directory: Path) -> dict[str, dict[str, Any]]:
     return described
 
 
-def write_meta(directory: Path, meta: dict[str, Any]) -> None:
-    """Write `meta.json` when all arrays are written. Adds the format version, and the description of the arrays."""
-    write_json(
-        directory / "meta.json", {"format_version": FORMAT_VERSION, **meta, "arrays": describe_arrays(directory)}
-    )
+def write_meta(directory: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    """Write `meta.json` when all other files are written. Returns its content.
+
+    Adds to `meta` the format version, the description of the arrays, and the SHA-256 of all other files and of
+    meta.json itself.
+    """
+    described = {"arrays": describe_arrays(directory), "files": sums_of_other_files(directory)}
+    document = {"format_version": FORMAT_VERSION, **meta, **described}
+    document["sha256"] = sum_of(document)
+    write_json(directory / "meta.json", document)
+    return document
+
+
+def sums_of_other_files(directory: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a store, except its arrays and meta.json. Names are relative to the store."""
+    files = (path for path in directory.rglob("*") if path.is_file())
+    names = sorted(path.relative_to(directory).as_posix() for path in files)
+    return {name: sha256_of(directory / name) for name in names if not name.endswith(".npy") and name != "meta.json"}
+
+
+def sum_of(meta: dict[str, Any]) -> str:
+    """The SHA-256 of the content of a meta.json, without the field that holds it."""
+    others = {name: value for name, value in meta.items() if name != "sha256"}
+    return hashlib.sha256(as_json(others).encode()).hexdigest()

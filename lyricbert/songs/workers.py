@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from multiprocessing import resource_tracker
@@ -18,12 +18,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_in_workers(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def map_in_workers(function: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
     """Yield `function(item)` for each item, as soon as it is finished, so in any order.
 
     `function` runs in at most `workers` processes, or in this process if one is enough. Each process has one item at a
     time, and this process reads one item ahead. `function`, its arguments and its results are sent with pickle. Raises
-    what `function` raises, and `Interrupted` if a worker process is killed.
+    what `function` raises, and `Interrupted` if a worker process is killed. Close the generator to end the processes.
     """
     iterator = iter(items)
     first = list(islice(iterator, 2))
@@ -144,6 +144,7 @@ def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
     with suppress(EOFError):
         while True:
             item = connection.recv()
+            answer: tuple[Any, Exception | None]
             try:
                 answer = (function(item), None)
             except Exception as error:

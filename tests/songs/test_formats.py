@@ -5,11 +5,12 @@ import pytest
 
 from lyricbert.errors import UserError
 from lyricbert.songs.cleaning import clean
-from lyricbert.songs.formats import list_files, read_records
+from lyricbert.songs.formats import ReadOptions, list_files, read_records
 
 
 def sections_of(path) -> list:
-    return [clean(record.lyrics, Counter()).sections for record in read_records(path, Counter())]
+    (file,) = list_files([path], Counter())
+    return [clean(record.lyrics, Counter()).sections for record in read_records(file, ReadOptions(), Counter())]
 
 
 def test_blank_lines_and_headers_separate_sections():
@@ -64,7 +65,7 @@ def test_a_folder_stands_for_its_files(tmp_path):
     (tmp_path / "sub" / "b.txt").write_text("b")
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "cover.png").write_bytes(b"\x89PNG")
-    assert [path.name for path in list_files([tmp_path])] == ["a.txt", "b.txt"]
+    assert [file.path.name for file in list_files([tmp_path], Counter())] == ["a.txt", "b.txt"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Open lyrics files as streams of text, decompressed, and report what cannot be read."""
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, TextIO
+
+from lyricbert.errors import UserError
+from lyricbert.songs.formats.files import LyricsFile
+from lyricbert.songs.formats.zst import ZstandardFile
+
+_BLOCK = 1 << 16  # bytes
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@contextmanager
+def open_text(file: LyricsFile, newline: str = "") -> Iterator[TextIO]:
+    """Open a file as a stream of text. A byte order mark is left out.
+
+    `newline`: as in `open`. Raises `UserError` for a file that cannot be read, is damaged, or is not in UTF-8.
+    """
+    with read_errors_as_user_error(file), _open_binary(file) as binary:
+        _refuse_utf16(binary, file)
+        text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline=newline)
+        try:
+            yield text
+        finally:
+            text.detach()  # the block above closes the file, except standard input
+
+
+@contextmanager
+def read_errors_as_user_error(file: LyricsFile) -> Iterator[None]:
+    """Re-raise what can go wrong while `file` is read as a `UserError`."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise UserError(f"{file}: not UTF-8 (byte {byte:#04x}); convert it, e.g. iconv -f latin1 -t utf-8") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{file}: damaged, or not a .{file.compression} file ({error}); copy it again") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{file}: cannot be read ({reason}); check the file and its permissions") from None
+
+
+def _refuse_utf16(binary: io.BufferedReader, file: LyricsFile) -> None:
+    """Without a byte order mark, UTF-16 shows in the zero bytes of ASCII characters."""
+    start = binary.peek(_BLOCK)
+    if start.startswith(_UTF_16) or start.count(0) > len(start) // 5:
+        raise UserError(f"{file}: not UTF-8 but UTF-16; convert it, e.g. iconv -f utf-16 -t utf-8")
+
+
+@contextmanager
+def _open_binary(file: LyricsFile) -> Iterator[io.BufferedReader]:
+    if file.is_standard_input:
+        buffered = _buffered(sys.stdin.buffer)
+        try:
+            yield buffered
+        finally:
+            buffered.detach()
+    else:
+        with open(file.location, "rb") as raw:
+            yield _buffered(_decompressed(raw, file))
+
+
+def _decompressed(raw: IO[bytes], file: LyricsFile) -> Any:
+    if file.compression == "gz":
+        return gzip.GzipFile(fileobj=raw)
+    if file.compression == "zst":
+        return ZstandardFile(raw, str(file))
+    return raw
+
+
+def _buffered(binary: Any) -> io.BufferedReader:
+    return io.BufferedReader(binary, _BLOCK)

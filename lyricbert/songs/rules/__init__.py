@@ -1,0 +1,6 @@
+"""The rules of cleaning, one file for each kind."""
+
+from lyricbert.songs.rules import characters, genius, sections
+
+# In the order in which they are applied, again and again until none changes the text.
+REPEATED = (*characters.RULES, *genius.RULES, *sections.RULES, genius.EMBED)

@@ -1,0 +1,166 @@
+"""Rules for headers of sections, repeat marks, and lines without words."""
+
+import re
+
+from lyricbert.songs.rules.rule import Rule, is_header, remove
+
+# Words that begin a header. They need square brackets, or one of the other forms below.
+_KINDS = (
+    *("verse", "chorus", "pre-chorus", "post-chorus", "refrain", "pre-refrain", "intro", "outro", "hook", "pre-hook"),
+    *("bridge", "interlude", "instrumental"),
+    *("verso", "coro", "pre-coro", "estribillo", "pre-estribillo", "puente", "refrão", "pré-refrão"),  # es, pt
+    *("couplet", "pré-refrain", "strophe", "refrein", "strofa", "ritornello"),  # fr, de, nl, it
+    *("bölüm", "nakarat", "köprü", "zwrotka", "refren"),  # tr, pl
+    *("куплет", "припев", "предприпев", "бридж", "интро", "аутро"),  # ru
+)
+# These may be sung: "(Break)". So they need square brackets.
+_BRACKETED_KINDS = (
+    *("break", "breakdown", "build", "drop", "part", "skit", "solo", "guitar solo", "vamp", "pont"),
+    "ponte",
+)
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    # Longest first, because "break" would hide "breakdown". "Pre-Chorus" is also written "Pre Chorus" and "Prechorus".
+    return "|".join(word.replace("-", "[- ]?") for word in sorted(words, key=len, reverse=True))
+
+
+_NUMBER = r"(?: ?(?:\d{1,2}|[ivx]{1,4}|one|two|three|four|five)\b)"
+_TIMES = r"(?:x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2}|\d{1,2} ?×)"
+_KIND = rf"(?:{_one_of(_KINDS)})"
+_ANY_KIND = rf"(?:{_one_of(_KINDS + _BRACKETED_KINDS)})"
+_PERFORMERS = r" ?[:(–—-]"
+
+# The start of a header that may go on in the next line.
+HEADER_START = re.compile(
+    rf"\[{_ANY_KIND}{_NUMBER}?(?:\]|{_PERFORMERS})|\[[^\[\]\n]{{0,300}}\](?:\n|\Z)", re.IGNORECASE
+)
+_BROKEN = re.compile(rf"\[{_ANY_KIND}{_NUMBER}?{_PERFORMERS}[^\[\]]{{0,100}}\]", re.IGNORECASE)
+_BARE = re.compile(
+    rf"^(?:\(((?:repeat )?{_KIND}{_NUMBER}?(?: ?:[^()\n]{{0,100}})?) ?{_TIMES}?\)"
+    rf"|({_KIND}{_NUMBER}?) ?:"
+    rf"|({_KIND} ?\d{{1,2}})"
+    rf"|({_KIND}{_NUMBER}?) ?[(\[]?{_TIMES}[)\]]?)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_INLINE = re.compile(
+    rf" ?(\[{_ANY_KIND}{_NUMBER}?(?:{_PERFORMERS}[^\[\]\n]{{0,150}})?(?: {_TIMES})?\]) ?", re.IGNORECASE
+)
+# "x3" without brackets only at the end of a line, and only in lower case: "my X5" is a car.
+_REPEATS = re.compile(
+    rf"(?: ?[(\[] ?(?i:(?:repeat )?(?:{_TIMES}(?: times)?|\d{{1,2}} times)) ?[)\]] ?)+\n?"
+    r"|(?:^| )[x×]\d{1,2}(?:\n|\Z)",
+    re.MULTILINE,
+)
+_REPEATS_TRIGGER = re.compile(r"[xX×] ?\d|\d ?[xX×]|\d times")
+_NAME_END = re.compile(rf" ?[:(–—]| - | {_TIMES}$", re.IGNORECASE)
+_WORD = re.compile(r"\w")
+# A header without square brackets contains one of these.
+_TRIGGERS = tuple(word for word in _KINDS if "-" not in word)
+
+
+def name_of(header: str) -> str:
+    """The name of the section that begins with `header`: "Verse 1" for `[Verse 1: Somebody]`."""
+    name = _NAME_END.split(header[1:-1].strip(" ("), maxsplit=1)[0].strip(" )")
+    return name if _WORD.search(name) else ""
+
+
+def _join_headers(text: str, title: str) -> tuple[str, int]:
+    joined = 0
+
+    def join(match: re.Match[str]) -> str:
+        nonlocal joined
+        # A blank line ends a section, so a bracket that is open then was not closed.
+        if "\n" not in match[0] or "\n\n" in match[0]:
+            return match[0]
+        joined += 1
+        return " ".join(match[0].split()).replace(" ]", "]")
+
+    return (_BROKEN.sub(join, text), joined) if "[" in text else (text, 0)
+
+
+def _bracket_headers(text: str, title: str) -> tuple[str, int]:
+    lower = text.lower()
+    if not any(word in lower for word in _TRIGGERS):
+        return text, 0
+    return _BARE.subn(lambda match: f"[{next(filter(None, match.groups()))}]", text)
+
+
+def _separate_headers(text: str, title: str) -> tuple[str, int]:
+    if "[" not in text:
+        return text, 0
+    separated = 0
+
+    def separate(match: re.Match[str]) -> str:
+        nonlocal separated
+        start, end = match.span()
+        before = "" if start == 0 or text[start - 1] == "\n" else "\n"
+        after = "" if end == len(text) or text[end] == "\n" else "\n"
+        separated += bool(before or after)
+        return before + match[1] + after
+
+    return _INLINE.sub(separate, text), separated
+
+
+def _remove_repeats(text: str, title: str) -> tuple[str, int]:
+    return remove(_REPEATS, text, " ") if _REPEATS_TRIGGER.search(text) else (text, 0)
+
+
+def _remove_wordless(text: str, title: str) -> tuple[str, int]:
+    lines = text.split("\n")
+    kept = [line for line in lines if not line or _WORD.search(line)]
+    return ("\n".join(kept), len(lines) - len(kept)) if len(kept) < len(lines) else (text, 0)
+
+
+def _remove_headers(text: str, title: str) -> tuple[str, int]:
+    lines = text.split("\n")
+    headers = sum(map(is_header, lines))
+    return "\n".join("" if is_header(line) else line for line in lines), headers
+
+
+RULES = (
+    Rule(
+        "headers over several lines",
+        "A header such as `[Verse 1: SOMEBODY]` that is broken into lines is joined.",
+        "[Verse 1:\nAnn Example\n& Bob Sample]\nRing it low",
+        "Ring it low",
+        _join_headers,
+    ),
+    Rule(
+        "headers without square brackets",
+        "`(Verse 2)`, `Chorus:`, `Verse 2` and `Chorus x2` become headers if they fill a line.",
+        "Ring it low\n(Verse 2)\nRing it high\nChorus:\nRing",
+        "Ring it low\n\nRing it high\n\nRing",
+        _bracket_headers,
+    ),
+    Rule(
+        "repeat marks",
+        "`(x2)`, `[2x]`, `(repeat x3)` and `x4` at the end of a line are removed; the line is not repeated.",
+        "Ring it low (x2)\nRing it high x3",
+        "Ring it low\nRing it high",
+        _remove_repeats,
+    ),
+    Rule(
+        "headers in a line of lyrics",
+        "A header that names a known kind of section gets a line of its own; `[softly] now` stays.",
+        "[Chorus] Ring it low\n[softly] now",
+        "Ring it low\n[softly] now",
+        _separate_headers,
+    ),
+    Rule(
+        "lines without words",
+        "A line without a letter, digit or underscore is removed.",
+        "Ring it low\n***\nRing it high",
+        "Ring it low\nRing it high",
+        _remove_wordless,
+    ),
+)
+
+# Comes last, once: it is the only rule that may not see its own result, because it removes the names.
+HEADERS = Rule(
+    "section headers",
+    "A line in square brackets begins a section; its text up to a colon is kept beside the section as its name.",
+    "[Verse 1: Ann Example]\nRing it low\n[Chorus]\nRing it high",
+    "Ring it low\n\nRing it high",
+    _remove_headers,
+)
