@@ -40,7 +40,9 @@ def describe_store(path: Path) -> str:
 def counts_table(meta: dict[str, Any]) -> list[str]:
     """The lines of a table of a store's counts, with a column for each split. `meta`: the store's meta.json."""
     train, validation = meta["counts"]["train"], meta["counts"]["validation"]
-    rows = [f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train]
+    rows = [
+        f"{name.replace('_', ' '):<14}{round(train[name], 2):>12,}{round(validation[name], 2):>12,}" for name in train
+    ]
     near = meta["near_duplicates"]
     return [
         f"{'':<14}{'train':>12}{'validation':>12}",
