@@ -69,7 +69,7 @@ CASES = [
     ("compare", "--data {store} --base {model} --adapted {model} --out {new} --max-songs 1", "two songs"),
 ]
 
-NO_SONGS = "no lyrics in"
+NO_SONGS = "no lyrics"
 # What `prepare` is given: (the name of the file, its content, what is said).
 LYRICS = [
     ("empty.txt", b"", NO_SONGS),
@@ -85,7 +85,7 @@ LYRICS = [
     ("ten megabytes.txt", b"night moon " * 900_000, "only one song"),
     ("one word.txt", b"n" * 10_000_000, "1 lines unknown to the tokenizer"),
     ("same twice.jsonl", b'{"lyrics": "night moon"}\n' * 2, "only one song"),
-    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "also occurs in training"),
+    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "none of the 2 songs is held out"),
     ("binary.txt", bytes(range(256)) * 100, "not UTF-8"),
     ("latin1.txt", "café au lait".encode("latin1"), "not UTF-8"),
     ("latin1.csv", "lyrics\ncafé".encode("latin1"), "not UTF-8"),
@@ -135,7 +135,8 @@ STORES = {
     "meta a list": (lambda store: (store / "meta.json").write_text("[]"), "meta.json: damaged"),
     "meta without arrays": (lambda store: edit(store / "meta.json", arrays=None), "meta.json: damaged"),
     "meta without tokenizer": (lambda store: edit(store / "meta.json", tokenizer=None), "meta.json: damaged"),
-    "a newer version": (lambda store: edit(store / "meta.json", format_version=2), "store format 2"),
+    "an older version": (lambda store: edit(store / "meta.json", format_version=1), "store format 1"),
+    "a newer version": (lambda store: edit(store / "meta.json", format_version=3), "store format 3"),
     "another tokenizer": (
         lambda store: edit(store / "meta.json", tokenizer={"name": "other", "fingerprint": "0"}),
         "prepared with the tokenizer other",
@@ -264,7 +265,7 @@ def test_odd_lyrics_that_can_be_used(tmp_path, model_dir, capfd):
     assert len(store.song_split) == len(lyrics)
     assert len(store.line_offsets) == 8
     assert np.diff(store.line_offsets).max() == 62
-    assert store.meta["dropped"] == {"lines cut at --max-tokens (kept)": 1}
+    assert store.meta["dropped"]["lines cut at --max-tokens (kept)"] == 1
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_names_in_the_data_never_become_paths(tmp_path, model_dir):
     call(prepare.main, tmp_path / "songs.jsonl", "--out", out, "--tokenizer", model_dir, "--val-fraction", 0.3)
     assert len(open_store(out).song_split) == 7
     assert {path.name for path in tmp_path.iterdir()} == {"songs.jsonl", "store"}
-    expected = {"meta.json", "tokenizer", *(f"{name}.npy" for name in ARRAYS)}
+    expected = {"meta.json", "tokenizer", "songs.jsonl", "sources.jsonl", *(f"{name}.npy" for name in ARRAYS)}
     assert {path.name for path in out.iterdir()} == expected
 
 

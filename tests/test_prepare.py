@@ -67,7 +67,7 @@ def test_duplicate_songs_are_dropped_and_long_lines_and_sections_cut(tmp_path, m
     long_section = "\n".join(f"rain on the road {'my ' * number}" for number in range(12))
     lyrics = ["moon and rain\nfire", "Moon and rain!\nfire", f"{long_line}\n\n{long_section}", "cold gold"]
     (tmp_path / "a.json").write_text(json.dumps([{"lyrics": text} for text in lyrics]))
-    call(prepare.main, tmp_path, "--out", tmp_path / "out", "--tokenizer", model_dir, "--max-tokens", 32)
+    call(prepare.main, tmp_path, "--out", tmp_path / "out", "--tokenizer", model_dir, "--max-tokens", 32, "--seed", 7)
     store = open_store(tmp_path / "out")
     assert len(store.song_split) == 3
     assert store.meta["dropped"]["duplicate songs"] == 1
@@ -83,7 +83,8 @@ def test_duplicate_songs_are_dropped_and_long_lines_and_sections_cut(tmp_path, m
 def test_names_of_special_tokens_in_lyrics_are_ordinary_text(tmp_path, model_dir, tokenizer):
     lyrics = ["moon [SEP] rain [MASK] fire", "cold [CLS] gold [PAD] night"]
     (tmp_path / "a.json").write_text(json.dumps([{"lyrics": text} for text in lyrics]))
-    call(prepare.main, tmp_path, "--out", tmp_path / "out", "--tokenizer", model_dir)
+    split = ("--val-fraction", 0.5, "--seed", 5)  # holds out one of the two songs
+    call(prepare.main, tmp_path, "--out", tmp_path / "out", "--tokenizer", model_dir, *split)
     store = open_store(tmp_path / "out")
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}  # "[" is unknown to this vocabulary
     assert not special & set(store.tokens.tolist())

@@ -45,13 +45,15 @@ def join_stores(paths: tuple[Path, ...], join: JoinSettings, out: Path) -> dict[
 
 def _join(parts: list[Part], join: JoinSettings, out: Path, sources: Sequence[Path]) -> dict[str, Any]:
     shards = [shard for part in parts for shard in part.shards]
+    dropped = Counter[str]()
+    for part in parts:
+        dropped.update(part.description["dropped"])
     with new_directory(out) as directory:
         try:
-            joined = join_shards(shards, directory, join)
+            joined = join_shards(shards, directory, join, dropped)
         except UnsuitableSongs as error:
             raise UserError(f"{_named(sources)}: {error}") from None
         shutil.copytree(parts[0].path / "tokenizer", directory / "tokenizer")
-        dropped = sum((Counter(part.description["dropped"]) for part in parts), Counter(joined["dropped"]))
         return write_meta(
             directory,
             {
@@ -62,7 +64,6 @@ def _join(parts: list[Part], join: JoinSettings, out: Path, sources: Sequence[Pa
                 "val_fraction": join.val_fraction,
                 **joined,
                 "near_duplicates": {"setting": join.near_duplicates, **joined["near_duplicates"]},
-                "dropped": dict(sorted(dropped.items())),
             },
         )
 
