@@ -74,8 +74,8 @@ def _add_songs(
     longest = _CHARACTERS_A_TOKEN * limit
     lines = [line[:longest] for song in songs for section in song.sections for line in section]
     # Special tokens are split, because "[SEP]" in a lyric is ordinary text.
-    encoded = tokenizer(lines, add_special_tokens=False, split_special_tokens=True, verbose=False)
-    token_ids = iter(encoded["input_ids"])
+    encoded = tokenizer(lines, add_special_tokens=False, split_special_tokens=True, verbose=False) if lines else {}
+    token_ids = iter(encoded.get("input_ids", []))
     for song in songs:
         sections = [
             list(_keep_lines(section, islice(token_ids, len(section)), tokenizer, limit, dropped))
