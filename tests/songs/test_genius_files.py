@@ -102,3 +102,26 @@ def test_a_text_file_that_mentions_a_song_later_is_one_song(tmp_path):
     (record,) = read(tmp_path / "Tin Roof.txt")
     assert (record.id, record.title, record.artist) == ("Tin Roof", "Tin Roof", "")
     assert len(lines(record)) == 3
+
+
+@pytest.mark.parametrize(
+    ("end", "start"),
+    [
+        ("\n\n\n\n\n ", ""),  # 1.0
+        ("EmbedShare URLCopyEmbedCopy ", "Shoes Lyrics"),  # 3.0
+        ("7Embed ", "Shoes Lyrics"),
+        ("Embed ", "12 ContributorsShoes Lyrics"),
+    ],
+)
+def test_a_text_file_of_an_artist_of_an_earlier_version(tmp_path, end, start):
+    (tmp_path / "Lyrics_MarrowLane.txt").write_text(f"{FIRST}{end}{start}{SECOND}")
+    first, second = read(tmp_path / "Lyrics_MarrowLane.txt")
+    assert lines(first)[-1].startswith("Hold the lantern, hold it long")
+    assert second.lyrics == start + SECOND
+    assert (second.id, second.title) == ("Lyrics_MarrowLane#2", "")
+
+
+def test_a_line_with_a_word_of_genius_pages_does_not_split_a_song(tmp_path):
+    text = "Embed the stone, Embed the light\n12 Contributors walk home\n\n\n\n\nand sleep"
+    (tmp_path / "a.txt").write_text(text)
+    assert len(read(tmp_path / "a.txt")) == 1
