@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from lyricbert.errors import UserError
 from lyricbert.songs.formats.columns import find_columns
 from lyricbert.songs.formats.files import LyricsFile
 from lyricbert.songs.formats.optional import import_optional
 from lyricbert.songs.formats.options import ReadOptions
-from lyricbert.songs.formats.streams import read_errors_as_user_error
+from lyricbert.songs.formats.streams import damaged, read_errors_as_user_error
 from lyricbert.songs.record import Record
 
 _ROWS_AT_ONCE = 1024
@@ -26,5 +25,4 @@ def read_parquet(file: LyricsFile, options: ReadOptions) -> Iterator[Record]:
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     yield columns.record(row)
     except arrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{file}: damaged, or not a .parquet file ({reason}); copy it again") from None
+        raise damaged(file, error) from None

@@ -39,11 +39,17 @@ def read_errors_as_user_error(file: LyricsFile) -> Iterator[None]:
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise UserError(f"{file}: not UTF-8 (byte {byte:#04x}); convert it, e.g. iconv -f latin1 -t utf-8") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{file}: damaged, or not a .{file.compression} file ({error}); copy it again") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{file}: cannot be read ({reason}); check the file and its permissions") from None
+    except (EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            advice = "check the file and its permissions"
+            raise UserError(f"{file}: cannot be read ({error.strerror}); {advice}") from None
+        raise damaged(file, error) from None
+
+
+def damaged(file: LyricsFile, error: Exception) -> UserError:
+    """The error to raise if `file` cannot be decompressed or, for Parquet, decoded."""
+    kind = file.compression or file.format
+    return UserError(f"{file}: damaged, or not a .{kind} file ({str(error).splitlines()[0]}); copy it again")
 
 
 def _refuse_utf16(binary: io.BufferedReader, file: LyricsFile) -> None:
