@@ -13,13 +13,11 @@ _DESCRIPTION_AFTER_HEADER = re.compile(
 )
 _DESCRIPTION_ALONE = re.compile(r'[^\n]*?[.…!?"”)] ?Read More(?=\n|\Z| ?\[)')
 # " Live" ends the first line of an offer. "See" must not occur again before it, so that no lyrics are taken with it.
-_OFFERS = re.compile(
-    r"(?:See (?:(?!See )[^\n]){1,80}? Live\n?Get tickets as low as [$£€]\d{1,9}(?:[.,]\d{2,3}){0,3})+\n?"
-)
+_OFFERS = re.compile(r"See (?:(?!See )[^\n]){1,80}? Live\n?Get tickets as low as [$£€]\d{1,9}(?:[.,]\d{2,3}){0,3}\n?")
 # Lyrics follow a prompt without a space. "You might also like to dance" and "(You might also like)" are lyrics.
 _PROMPTS = re.compile(
-    r"(?<![ (\"'“‘«])(?:You might also like)+(?:\n|\Z|(?=[\[(]|[\"'“‘«¿¡…]{0,3}\w))"
-    r"|(?<= )(?:You might also like)+(?=\[|[A-Z])"
+    r"You might also like(?:(?<![ (\"'“\u2018«]You might also like)(?:\n|\Z|(?=[\[(]|[\"'“\u2018«¿¡…]{0,3}\w))"
+    r"|(?<= You might also like)(?=\[|[A-Z]))"
 )
 _EMBEDS = ("EmbedShare URLCopyEmbedCopy", "Share URLCopyEmbedCopy", "Embed")
 _COUNT = re.compile(r"(?:\d+(?:\.\d+)?[KM]|\d+)$", re.ASCII)
@@ -111,7 +109,7 @@ def _remove_embed(text: str, title: str) -> tuple[str, int]:
 RULES = (
     Rule(
         "Genius song descriptions",
-        'The description of a song that ends in "Read More" is removed before the first line, or after the page\'s header.',
+        'A description of the song that ends in "Read More" is removed before the first line.',
         "12 ContributorsCopper Bell Lyrics“Copper Bell” is about a bell… Read More [Verse 1]\nRing it low",
         "Ring it low",
         _remove_description,
