@@ -1,4 +1,4 @@
-"""Rules for characters: HTML, line ends, invisible characters, accents, spaces."""
+"""Rules for characters: line ends, invisible characters, HTML, accents, spaces."""
 
 import html
 import re
@@ -87,6 +87,20 @@ def _collapse_spaces(text: str, title: str) -> tuple[str, int]:
 
 RULES = (
     Rule(
+        "unusual line ends",
+        "CR, CR LF, CR CR LF, vertical tab, form feed, NEL, U+2028 and U+2029 each become one newline.",
+        "Hold the lantern\r\nMind the stair\u2028All the way down",
+        "Hold the lantern\nMind the stair\nAll the way down",
+        _unify_line_ends,
+    ),
+    Rule(
+        "invisible characters",
+        "Control characters, zero-width characters, marks of the writing direction and lone surrogates are removed.",
+        "Hold the lan\u200btern\ufeff",
+        "Hold the lantern",
+        _remove_invisible,
+    ),
+    Rule(
         "HTML entities",
         "An HTML entity with its semicolon, such as `&amp;`, becomes the character that it stands for.",
         "Salt &amp; pepper, don&#39;t you know",
@@ -99,20 +113,6 @@ RULES = (
         "Hold the lantern<br>Mind the stair<br />\nAll the way down",
         "Hold the lantern\nMind the stair\nAll the way down",
         _break_lines,
-    ),
-    Rule(
-        "unusual line ends",
-        "CR, CR LF, CR CR LF, vertical tab, form feed, NEL, U+2028 and U+2029 become one newline.",
-        "Hold the lantern\r\nMind the stair\u2028All the way down",
-        "Hold the lantern\nMind the stair\nAll the way down",
-        _unify_line_ends,
-    ),
-    Rule(
-        "invisible characters",
-        "Control characters, zero-width characters, marks of the writing direction and lone surrogates are removed.",
-        "Hold the lan\u200btern\ufeff",
-        "Hold the lantern",
-        _remove_invisible,
     ),
     Rule(
         "accents beyond 30 on one letter",
@@ -131,7 +131,7 @@ RULES = (
     Rule(
         "lines with extra spaces",
         "Tabs, special spaces and runs of spaces become one space; a line neither begins nor ends with a space.",
-        "  Hold\u2005the \t lantern ",
+        "  Hold\u2005the \t lantern",
         "Hold the lantern",
         _collapse_spaces,
     ),

@@ -31,7 +31,8 @@ def _page_header_end(text: str, start: int, end: int, title: str) -> int:
     named = f"{title} Lyrics"
     if title and (at := head.find(named, after)) >= 0:
         at += len(named)
-        if contributors or (at == len(named) and head[at : at + 1] != " "):
+        attached = head[at : at + 1] != " "
+        if contributors or (attached and (at == len(named) or head.startswith("Translations"))):
             return start + at
     bracket = head.find("[", after)
     if bracket > after and head.endswith("Lyrics", 0, bracket) and HEADER_START.match(head, bracket):
