@@ -70,7 +70,13 @@ def test_a_title_without_contributors_is_removed_before_a_header_even_if_the_sou
 
 @pytest.mark.parametrize(
     "line",
-    ["Some Title Lyrics are all I have", "Other Lyrics", "I wrote the Lyrics [softly] now", "12 people sing Lyrics"],
+    [
+        "Some Title Lyrics are all I have",
+        "Other Lyrics",
+        "I wrote the Lyrics [softly] now",
+        "I wrote the Lyrics[softly] now",
+        "12 people sing Lyrics",
+    ],
 )
 def test_a_first_line_about_lyrics_is_kept(line):
     assert lines(f"{line}\nRing it low", "Some Title") == [line, "Ring it low"]
@@ -93,7 +99,12 @@ def test_a_description_without_a_header():
     assert lines("“Some Title” is about a bell… Read More [Verse 1]\nRing it low") == ["Ring it low"]
 
 
+def test_a_page_header_after_the_header_of_a_section():
+    assert sections("[Intro]\nSome Title Lyrics\nRing it low", "Some Title") == [["Ring it low"]]
+
+
 def test_lyrics_about_reading_are_kept():
+    assert lines("3 ContributorsA Lyrics[Verse] I Read More\nbooks") == ["I Read More", "books"]
     assert lines("I need to Read More\nRead More\nbooks") == ["I need to Read More", "Read More", "books"]
     assert lines("3 ContributorsA Lyrics[Verse]\nI Read More\nbooks") == ["I Read More", "books"]
 
@@ -117,6 +128,14 @@ def test_digits_before_embed_that_belong_to_a_repeated_line_are_kept(chorus, emb
 
 def test_other_digits_before_embed_are_cut():
     assert lines("Winter of 69\nBells\nSummer of 6912Embed") == ["Winter of 69", "Bells", "Summer of"]
+
+
+def test_an_offer_or_a_prompt_attached_to_a_line():
+    assert lines("When you See bells See Ann Example LiveGet tickets as low as $53\nRing") == [
+        "When you See bells",
+        "Ring",
+    ]
+    assert sections("Ring it low You might also like[Chorus]\nRing") == [["Ring it low"], ["Ring"]]
 
 
 def test_embed_inside_the_lyrics_is_kept():
@@ -147,6 +166,7 @@ def test_text_between_the_lines_of_a_genius_page_does_not_split_a_section(offer)
             "You might also like to dance",
             "You might also like, my dear",
             "(You might also like)",
+            "(You might also like",
             "See Ann Example Live",
         ),
         *("I think that You might also like", "Get tickets as low as $53 tonight"),
@@ -173,6 +193,7 @@ def test_a_lyric_line_that_resembles_a_prompt_is_kept(line):
         ("[Verse 1:\nSomebody]\n", "Verse 1"),
         ("[Verse 1: \nAnn\n &\u00a0\nBob\n]\n", "Verse 1"),
         ("(Verse 2)\n", "Verse 2"),
+        ("(Prechorus)\n", "Prechorus"),
         ("(Chorus: Ann)\n", "Chorus"),
         ("(Chorus x2)\n", "Chorus"),
         ("Chorus:\n", "Chorus"),
@@ -214,6 +235,7 @@ def test_a_line_that_resembles_a_header_is_kept(line):
 
 
 def test_a_bracket_over_many_lines_is_kept():
+    assert sections("[Chorus: ring\n\nlow]") == [["[Chorus: ring"], ["low]"]]
     song = [f"Ring it low and ring it high, number {number}" for number in range(4)]
     assert lines("[Chorus:\n" + "\n".join(song) + "]") == ["[Chorus:", *song[:-1], f"{song[-1]}]"]
 

@@ -19,7 +19,7 @@ _PROMPTS = re.compile(
     r"You might also like(?:(?<![ (\"'“\u2018«]You might also like)(?:\n|\Z|(?=[\[(]|[\"'“\u2018«¿¡…]{0,3}\w))"
     r"|(?<= You might also like)(?=\[|[A-Z]))"
 )
-_EMBEDS = ("EmbedShare URLCopyEmbedCopy", "Share URLCopyEmbedCopy", "Embed")
+_EMBEDS = ("EmbedShare URLCopyEmbedCopy", "Embed")
 _COUNT = re.compile(r"(?:\d+(?:\.\d+)?[KM]|\d+)$", re.ASCII)
 
 

@@ -61,7 +61,7 @@ _WORD = re.compile(r"\w")
 
 def name_of(header: str) -> str:
     """The name of the section that begins with `header`: "Verse 1" for `[Verse 1: Somebody]`."""
-    name = _NAME_END.split(header[1:-1].strip(" ("), maxsplit=1)[0].strip(" )")
+    name = _NAME_END.split(header[1:-1], maxsplit=1)[0].strip()
     return name if _WORD.search(name) else ""
 
 
@@ -74,7 +74,7 @@ def _join_headers(text: str, title: str) -> tuple[str, int]:
         if "\n" not in match[0] or "\n\n" in match[0]:
             return match[0]
         joined += 1
-        return " ".join(match[0].split()).replace(" ]", "]")
+        return " ".join(match[0].split())
 
     return (_BROKEN.sub(join, text), joined) if "[" in text else (text, 0)
 
