@@ -73,6 +73,17 @@ def steps(lyrics: str, title: str) -> Iterator[Step]:
     yield Step(UNSETTLED, text, *UNSETTLED.apply(text, title))
 
 
+def all_steps(lyrics: str, title: str) -> Iterator[Step]:
+    """What `steps` yields, then the removal of headers."""
+    text = lyrics
+    for step in steps(lyrics, title):
+        yield step
+        text = step.after
+    after, count = HEADERS.apply(text, title)
+    if count:
+        yield Step(HEADERS, text, after, count)
+
+
 def _split(text: str, dropped: Counter[str]) -> Cleaned:
     sections: list[tuple[str, ...]] = []
     names: list[str] = []
