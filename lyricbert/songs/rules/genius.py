@@ -2,8 +2,8 @@
 
 import re
 
+from lyricbert.songs.rules.headers import HEADER_START
 from lyricbert.songs.rules.rule import Rule, first_line, last_line, remove
-from lyricbert.songs.rules.sections import HEADER_START
 
 # A page header and a description are shorter. The limit makes the time of these rules linear.
 _WINDOW = 2000
