@@ -24,6 +24,7 @@ from typing import Any
 
 from lyricbert.config import option, parse
 from lyricbert.errors import run_command
+from lyricbert.songs.formats.files import TEXT_FORMATS
 from lyricbert.songs.formats.options import ReadOptions
 
 
@@ -48,7 +49,7 @@ class PrepareConfig:
     format: str | None = option(
         "format of standard input, if a SOURCE is -: txt, lrc, json, jsonl, csv or tsv",
         None,
-        choices=("txt", "lrc", "json", "jsonl", "csv", "tsv"),
+        choices=TEXT_FORMATS,
         advice="Give it with `-`, e.g. `xzcat songs.csv.xz \\| lyricbert prepare - --format csv`.",
     )
     text_field: str | None = option(

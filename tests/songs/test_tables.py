@@ -137,6 +137,11 @@ def test_a_tsv_file_without_quoting(tmp_path):
     ]
 
 
+def test_a_tsv_file_of_one_column(tmp_path):
+    (tmp_path / "a.tsv").write_text('lyrics\n"la la\nla"\nother\n')
+    assert [record.lyrics for record in read(tmp_path / "a.tsv")] == ["la la\nla", "other"]
+
+
 def test_rows_that_are_short_long_or_empty(tmp_path):
     (tmp_path / "a.csv").write_text("title,lyrics,tag\nA,words,pop,\n\nB\nC,more\n")
     records, dropped = read_and_count(tmp_path / "a.csv")
