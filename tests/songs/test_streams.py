@@ -74,7 +74,7 @@ def test_a_missing_library_is_said_before_any_work(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.txt", "copper".encode("utf-16"), "not UTF-8 but UTF-16; .* utf-16 "),
+        ("a.txt", "銅の月".encode("utf-16"), "not UTF-8 but UTF-16; .* utf-16 "),
         ("a.txt", "copper moon".encode("utf-16-le"), "not UTF-8 but UTF-16"),
         ("a.csv", "lyrics\ncopper".encode("utf-16-be"), "not UTF-8 but UTF-16"),
         ("a.json", '{"lyrics": "a"}'.encode("utf-16-le"), "not UTF-8 but UTF-16"),
