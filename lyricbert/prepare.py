@@ -31,6 +31,7 @@ from pathlib import Path
 
 from lyricbert.config import flag, option, parse
 from lyricbert.errors import UserError, run_command
+from lyricbert.songs.formats.files import TEXT_FORMATS
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class PrepareConfig:
     format: str | None = option(
         "format of standard input, if a SOURCE is -: txt, lrc, json, jsonl, csv or tsv",
         None,
-        choices=("txt", "lrc", "json", "jsonl", "csv", "tsv"),
+        choices=TEXT_FORMATS,
         advice="Give it with `-`, e.g. `xzcat songs.csv.xz \\| lyricbert prepare - --format csv`.",
     )
     text_field: str | None = option(

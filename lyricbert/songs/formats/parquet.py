@@ -24,5 +24,5 @@ def read_parquet(file: LyricsFile, options: ReadOptions) -> Iterator[Record]:
                 columns = find_columns(batch.schema.names, options, file)
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     yield columns.record(row)
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, UnicodeDecodeError) as error:
         raise damaged(file, error) from None

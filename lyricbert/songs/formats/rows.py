@@ -65,7 +65,7 @@ class Table:
         return ""
 
     def _is_tsv_row(self, line: str) -> bool:
-        return line.count("\t") == len(self.header) - 1
+        return 0 < line.count("\t") == len(self.header) - 1
 
     def _split_at_separators(self, lyrics_column: int) -> list[str] | None:
         """Split the current row at each tab, or at each `","`. Returns None if it is neither kind of row."""
