@@ -45,6 +45,7 @@ def split_and_flatten(
         "section_offsets": section_offsets,
         "song_offsets": _offsets(np.bincount(section_song)),
         "song_split": song_split[kept_songs],
+        "song_keys": np.array(corpus.song_keys)[kept_songs],
         "line_first": first_occurrences(keys, line_split),
         "section_first": first_occurrences(section_keys(keys, section_offsets), song_split[kept_songs][section_song]),
     }

@@ -7,6 +7,7 @@ A store is a directory with `meta.json`, `tokenizer/` and these arrays:
     section_offsets int64 [sections + 1] into lines
     song_offsets    int64 [songs + 1] into sections
     song_split      uint8 [songs], 0 training, 1 validation
+    song_keys       int64 [songs], a digest of the words of each song
     line_first      bool [lines], True for the first of equal lines in a split
     section_first   bool [sections], True for the first of equal sections in a split
 """
@@ -30,6 +31,7 @@ ARRAYS = {
     "section_offsets": "int64",
     "song_offsets": "int64",
     "song_split": "uint8",
+    "song_keys": "int64",
     "line_first": "bool",
     "section_first": "bool",
 }
@@ -46,6 +48,7 @@ class TokenStore:
     section_offsets: np.ndarray
     song_offsets: np.ndarray
     song_split: np.ndarray
+    song_keys: np.ndarray
     line_first: np.ndarray
     section_first: np.ndarray
 
