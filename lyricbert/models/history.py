@@ -49,14 +49,11 @@ class History:
         return f"was trained on {seen} of the {held_out} held-out songs of {store.path}; {self._advice()}"
 
     def _advice(self) -> str:
-        splits = {(run["split"]["seed"], run["split"]["val_fraction"]) for run in self.runs}
-        if len(splits) > 1:
+        splits = {"--seed {seed} --val-fraction {val_fraction}".format(**run["split"]) for run in self.runs}
+        if len(splits) != 1:
             return "give a store whose held-out songs are in none of the stores that it was trained on"
-        ((seed, val_fraction),) = splits
-        return (
-            "give the store that it was trained on, or prepare one that is split in the same way:"
-            f" --seed {seed} --val-fraction {val_fraction}"
-        )
+        how = "give the store that it was trained on, or prepare one that is split in the same way"
+        return f"{how}: {splits.pop()}"
 
     def with_run(self, command: str, steps: int, store: TokenStore) -> "History":
         """The history after `steps` steps of training on `store`. `command`: "mlm" or "triplet".
