@@ -43,6 +43,8 @@ def prepare_store(
         meta = {
             "tokenizer": {"name": tokenizer_name, "fingerprint": fingerprint(tokenizer), "size": len(tokenizer)},
             "sources": [{"name": path.name, "sha256": sha256_of(path)} for path in files],
+            "files": {"sources.jsonl": ""},
+            "near_duplicates": {"setting": "group"},
             "seed": seed,
             "val_fraction": val_fraction,
             "counts": counts(arrays),
