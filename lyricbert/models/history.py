@@ -20,6 +20,7 @@ import transformers
 from huggingface_hub import hf_hub_download
 
 from lyricbert import __version__
+from lyricbert.config import flag
 from lyricbert.errors import UserError
 from lyricbert.files import sha256_of, write_json
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
@@ -38,8 +39,9 @@ class History:
 
     def count_seen(self, store: TokenStore) -> int:
         """The number of held-out songs of `store` that the model was trained on."""
-        held_out = store.song_keys[store.song_split == VALIDATION]
-        return int(np.count_nonzero(np.isin(held_out, self.songs)))
+        held_out = np.sort(store.song_keys[store.song_split == VALIDATION])
+        before, after = (np.searchsorted(self.songs, held_out, side) for side in ("left", "right"))
+        return int(np.count_nonzero(after > before))
 
     def describe_seen(self, store: TokenStore) -> str | None:
         """How many held-out songs of `store` the model was trained on, and what to do. None if there are none."""
@@ -49,7 +51,7 @@ class History:
         return f"was trained on {seen} of the {held_out} held-out songs of {store.path}; {self._advice()}"
 
     def _advice(self) -> str:
-        splits = {"--seed {seed} --val-fraction {val_fraction}".format(**run["split"]) for run in self.runs}
+        splits = {" ".join(f"{flag(name)} {value}" for name, value in run["split"].items()) for run in self.runs}
         if len(splits) != 1:
             return "give a store whose held-out songs are in none of the stores that it was trained on"
         how = "give the store that it was trained on, or prepare one that is split in the same way"
@@ -61,14 +63,15 @@ class History:
         All training songs of the store count as trained on, also those that --max-songs or an early end leave out. So a
         check can refuse too much, but it never lets a song pass that the model was trained on.
         """
-        songs = store.song_keys[store.song_split == TRAIN]
+        songs, meta = store.song_keys[store.song_split == TRAIN], store.meta
+        split = {"seed": meta.get("seed"), "val_fraction": meta.get("val_fraction")}
         run = {
             "command": command,
             "steps": steps,
             "store": store.identity,
-            "store_format": store.meta["format_version"],
-            "split": {"seed": store.meta["seed"], "val_fraction": store.meta["val_fraction"]},
-            "sources": store.meta["sources"],
+            "store_format": meta["format_version"],
+            "split": {**split, "near_duplicates": meta.get("near_duplicates", {}).get("setting")},
+            "sources_sha256": meta.get("files", {}).get("sources.jsonl"),
             "training_songs": len(songs),
             "held_out_songs_seen_before": self.count_seen(store),
             "versions": {
@@ -124,6 +127,6 @@ def _read(runs_path: Path, songs_path: Path | None) -> History:
     with songs_path.open("rb") as file:
         songs = np.lib.format.read_array(file, allow_pickle=False)
     runs = tuple({**run, "split": dict(run["split"])} for run in document["runs"])
-    if songs.dtype != np.int64 or not all({"seed", "val_fraction"} <= run["split"].keys() for run in runs):
+    if songs.dtype != np.int64 or songs.ndim != 1:
         raise ValueError
     return History(runs, songs)

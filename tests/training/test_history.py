@@ -77,8 +77,8 @@ def test_a_model_remembers_its_run(adapted, store_dir):
         "steps": 2,
         "store": store.identity,
         "store_format": store.meta["format_version"],
-        "split": {"seed": 0, "val_fraction": 0.2},
-        "sources": store.meta["sources"],
+        "split": {"seed": 0, "val_fraction": 0.2, "near_duplicates": "group"},
+        "sources_sha256": store.meta["files"]["sources.jsonl"],
         "training_songs": len(songs(store_dir, TRAIN)),
         "held_out_songs_seen_before": 0,
     }
@@ -167,7 +167,8 @@ def test_compare_refuses_a_store_with_held_out_songs_that_a_model_has_seen(
     arguments = ("--base", models["base"], "--adapted", models["adapted"], "--out", tmp_path / "report")
     with pytest.raises(UserError) as caught:
         call(compare.main, "--data", foreign_dir, *arguments)
-    assert str(caught.value) == f"--{side} {seen(adapted, foreign_dir)}; {ADVICE}: --seed 0 --val-fraction 0.2"
+    flags = "--seed 0 --val-fraction 0.2 --near-duplicates group"
+    assert str(caught.value) == f"--{side} {seen(adapted, foreign_dir)}; {ADVICE}: {flags}"
     assert not list(tmp_path.iterdir())
 
 
@@ -209,7 +210,7 @@ DAMAGES = {
     "a directory": lambda model: ((model / RUNS_FILE).unlink(), (model / RUNS_FILE).mkdir()),
     "no runs": lambda model: rewrite(model / RUNS_FILE, runs=None),
     "a run without a split": lambda model: rewrite(model / RUNS_FILE, runs=[{}]),
-    "a split without a seed": lambda model: rewrite(model / RUNS_FILE, runs=[{"split": {}}]),
+    "a split that is a number": lambda model: rewrite(model / RUNS_FILE, runs=[{"split": 1}]),
     "songs gone": lambda model: (model / SONGS_FILE).unlink(),
     "songs truncated": lambda model: (model / SONGS_FILE).write_bytes((model / SONGS_FILE).read_bytes()[:-8]),
     "songs of another model": lambda model: np.save(model / SONGS_FILE, np.arange(3)),
