@@ -28,7 +28,7 @@ SPLIT = ("--val-fraction", 0.2)
 @pytest.fixture(scope="module")
 def foreign_dir(work, songs_file, model_dir) -> Path:
     """The songs of `store_dir`, split in another way."""
-    call(prepare.main, songs_file, "--out", work / "foreign", "--tokenizer", model_dir, *SPLIT, "--seed", 1)
+    call(prepare.main, songs_file, "--out", work / "foreign", "--tokenizer", model_dir, *SPLIT, "--seed", 4)
     return work / "foreign"
 
 
@@ -77,7 +77,7 @@ def test_a_model_remembers_its_run(adapted, store_dir):
         "steps": 2,
         "store": store.identity,
         "store_format": store.meta["format_version"],
-        "split": {"seed": 0, "val_fraction": 0.2, "near_duplicates": "group"},
+        "split": {"seed": store.meta["seed"], "val_fraction": 0.2, "near_duplicates": "group"},
         "sources_sha256": store.meta["files"]["sources.jsonl"],
         "training_songs": len(songs(store_dir, TRAIN)),
         "held_out_songs_seen_before": 0,
@@ -160,14 +160,14 @@ ADVICE = "give the store that it was trained on, or prepare one that is split in
 
 @pytest.mark.parametrize("side", ["base", "adapted"])
 def test_compare_refuses_a_store_with_held_out_songs_that_a_model_has_seen(
-    tmp_path, adapted, foreign_dir, model_dir, monkeypatch, side
+    tmp_path, adapted, store_dir, foreign_dir, model_dir, monkeypatch, side
 ):
     monkeypatch.setattr(comparison, "TripletTask", None)  # nothing is loaded before
     models = {"base": model_dir, "adapted": model_dir, side: adapted}
     arguments = ("--base", models["base"], "--adapted", models["adapted"], "--out", tmp_path / "report")
     with pytest.raises(UserError) as caught:
         call(compare.main, "--data", foreign_dir, *arguments)
-    flags = "--seed 0 --val-fraction 0.2 --near-duplicates group"
+    flags = f"--seed {open_store(store_dir).meta['seed']} --val-fraction 0.2 --near-duplicates group"
     assert str(caught.value) == f"--{side} {seen(adapted, foreign_dir)}; {ADVICE}: {flags}"
     assert not list(tmp_path.iterdir())
 
