@@ -88,7 +88,8 @@ def write_songs(pipe: IO[bytes], lines: int) -> None:
             ends = np.cumsum(lengths).tolist()
             text = [" ".join(chosen[end - length : end]) for end, length in zip(ends, lengths.tolist(), strict=True)]
             for song in range(songs):
-                lyrics = "\n".join(text[song * LINES_OF_SONG : (song + 1) * LINES_OF_SONG])
+                first = song * LINES_OF_SONG
+                lyrics = "\n\n".join("\n".join(text[at : at + 8]) for at in range(first, first + LINES_OF_SONG, 8))
                 pipe.write(json.dumps({"lyrics": lyrics, "title": f"song {start + song}"}).encode() + b"\n")
 
 
