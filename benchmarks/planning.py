@@ -2,7 +2,7 @@
 
     python benchmarks/planning.py --lines 100000000
 
-Creates a store with random offsets and a sparse file of tokens. Opens it like training, and requests steps. The memory
+Creates a store with random offsets and a sparse files of tokens and keys. Opens it like training, and requests steps. The memory
 is the peak of the process minus that of its imports. The memory-mapped pages of the store do not count, because the
 system can reclaim them at any time.
 """
@@ -64,8 +64,15 @@ def make_store(folder: Path, lines: int) -> None:
         "line_first": np.arange(lines) % 10 != 0,
         "section_first": np.ones(sections, bool),
     }
-    described = {"tokens": {"shape": [int(offsets[-1])], "dtype": "uint16"}}
-    np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=np.uint16, shape=(int(offsets[-1]),))
+    sparse = {
+        "tokens": ((int(offsets[-1]),), "uint16"),
+        "song_keys": ((songs,), "int64"),
+        "line_keys": ((lines,), "int64"),
+        "signatures": ((songs, 128), "uint8"),
+    }
+    described = {name: {"shape": list(shape), "dtype": dtype} for name, (shape, dtype) in sparse.items()}
+    for name, (shape, dtype) in sparse.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
         described[name] = {"shape": list(array.shape), "dtype": str(array.dtype)}

@@ -20,7 +20,7 @@ def pairs_in_buckets(
     than `MOST_SONGS` songs is divided until it is small enough: its songs must also agree in more `components` of their
     signatures. Such buckets are of songs with the same few words, such as "la la la".
     """
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     keys, songs = keys[order], songs[order]
     keys, songs = _without_single(keys, songs)
     for component in components:
@@ -29,7 +29,7 @@ def pairs_in_buckets(
         if not crowded.any():
             break
         keys[crowded] = hash64(keys[crowded], signatures[songs[crowded], component].astype(np.int64))
-        order = np.argsort(keys, kind="stable")
+        order = np.argsort(keys)
         keys, songs = _without_single(keys[order], songs[order])
     left = np.arange(len(keys))
     for distance in range(1, MOST_SONGS):

@@ -24,10 +24,18 @@ def drop_leaked_lines(flags: np.ndarray, blocks: list[SongBlock], name: str) -> 
     dropped = 0
     for places, keys in _in_ranges(_reader(blocks, name), len(flags)):
         kept, held_out = flags[places] & KEPT > 0, flags[places] & HELD_OUT > 0
-        leaked = places[kept & held_out & np.isin(keys, keys[kept & ~held_out])]
+        validation = np.flatnonzero(kept & held_out)
+        leaked = places[validation[_is_in(keys[validation], keys[kept & ~held_out])]]
         flags[leaked] &= ~KEPT
         dropped += len(leaked)
     return dropped
+
+
+def _is_in(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """bool [N]: whether each of `values` (int64 [N]) is one of `others`. Faster than `np.isin` for few values."""
+    others = np.append(np.sort(others), np.iinfo(np.int64).max)
+    found: np.ndarray = others[np.searchsorted(others[:-1], values)] == values
+    return found
 
 
 def mark_first_lines(flags: np.ndarray, blocks: list[SongBlock]) -> None:

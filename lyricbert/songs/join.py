@@ -76,6 +76,7 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings, dro
     write_songs(directory, blocks, decisions)
     write_sources(directory, opened)
     songs_left = counts[TRAIN].songs + counts[VALIDATION].songs
+    dropped["songs of which no line is left"] += len(np.unique(original)) - songs_left
     return {
         "counts": {"train": counts[TRAIN].as_dict(), "validation": counts[VALIDATION].as_dict()},
         "val_share": round(counts[VALIDATION].songs / songs_left, 4),
@@ -100,7 +101,6 @@ def _flag_lines(
         has_words[here] = group_sums(known, lines) > 0
         kept, held_out = known & np.repeat(is_kept[here], lines), np.repeat(split[here] == VALIDATION, lines)
         flags[block.lines.of_all] = kept * KEPT | held_out * HELD_OUT
-    dropped["songs without words"] += int(np.count_nonzero(is_kept & ~has_words))
     _check_split(split[is_kept & has_words], dropped)
     for name in ("line_keys", "token_keys"):
         dropped["validation lines that also occur in training"] += drop_leaked_lines(flags, blocks, name)

@@ -18,7 +18,7 @@ from lyricbert.songs.clusters import Clusters
 from lyricbert.songs.groups import group_starts
 
 COMPONENTS = 128
-# Songs are near if this share of the components of their signatures agrees. Measured: see docs/near_duplicates.md.
+# Songs are near if this share of the components of their signatures agrees. Measured: see docs/splitting.md.
 NEAR = 0.25
 # A bucket holds the songs that agree in these components. With 192 buckets a song, 99 % of the pairs that agree in 39 %
 # of all components are in a bucket together, and 92 % of the pairs with 34 %.

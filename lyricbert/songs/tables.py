@@ -17,6 +17,8 @@ from lyricbert.songs.shard import as_line
 from lyricbert.songs.song_blocks import Shard, SongBlock
 from lyricbert.songs.store_writer import Decisions
 
+_SONGS = "songs.jsonl"
+
 
 def write_songs(directory: Path, blocks: list[SongBlock], decisions: Decisions) -> None:
     """Write songs.jsonl: the rows of the songs that are in the store, with the names of the sections that are.
@@ -24,20 +26,22 @@ def write_songs(directory: Path, blocks: list[SongBlock], decisions: Decisions) 
     `duplicates` in a row are the ids of the songs that were dropped because this one was kept.
     """
     duplicates = _ids_of_duplicates(blocks, decisions.original)
-    with (directory / "songs.jsonl").open("w", encoding="utf-8") as file:
+    with (directory / _SONGS).open("w", encoding="utf-8") as file:
         for block, rows in _with_rows(blocks):
             line = decisions.flags[block.lines.of_all] & KEPT > 0
             section = group_sums(line, block.read("section_lines")) > 0
             counts = block.read("song_sections")
-            for song, row, start, count in zip(
-                range(block.songs.first, block.songs.of_all.stop), rows, group_starts(counts), counts, strict=True
-            ):
-                kept = section[start : start + count]
-                if kept.any():
-                    file.write(as_line(_row(row, kept, duplicates.get(song, []))))
+            kept, starts = group_sums(section, counts).tolist(), group_starts(counts).tolist()
+            for number, (row, count) in enumerate(zip(rows, counts.tolist(), strict=True)):
+                song = block.songs.first + number
+                if kept[number] == count and song not in duplicates:
+                    file.write(row)
+                elif kept[number]:
+                    names_kept = section[starts[number] : starts[number] + count]
+                    file.write(as_line(_change(_parse(row, block), names_kept, duplicates.get(song, []))))
 
 
-def _row(row: dict[str, Any], kept_sections: np.ndarray, duplicates: list[str]) -> dict[str, Any]:
+def _change(row: dict[str, Any], kept_sections: np.ndarray, duplicates: list[str]) -> dict[str, Any]:
     names = [name for name, kept in zip(row["sections"], kept_sections, strict=True) if kept]
     ids = [*row.get("duplicates", []), *duplicates]
     return {**row, "sections": names, **({"duplicates": ids} if ids else {})}
@@ -51,28 +55,42 @@ def _ids_of_duplicates(blocks: list[SongBlock], original: np.ndarray) -> dict[in
     for block, rows in _with_rows(blocks):
         for song, row in enumerate(rows, start=block.songs.first):
             if original[song] != song:
-                ids[int(original[song])] += [each for each in (row["id"], *row.get("duplicates", [])) if each]
+                dropped = _parse(row, block)
+                ids[int(original[song])] += [each for each in (dropped["id"], *dropped.get("duplicates", [])) if each]
     return ids
 
 
-def _with_rows(blocks: list[SongBlock]) -> Iterator[tuple[SongBlock, list[dict[str, Any]]]]:
-    """Yield each block with the rows of its songs."""
-    rows: Iterator[dict[str, Any]] = iter(())
+def _with_rows(blocks: list[SongBlock]) -> Iterator[tuple[SongBlock, list[str]]]:
+    """Yield each block with the rows of its songs, as text."""
+    rows: Iterator[str] = iter(())
     for block in blocks:
         if block.songs.start == 0:
-            rows = _read_rows(block.shard.path / "songs.jsonl")
+            rows = _read_rows(block)
         found = list(islice(rows, len(block.songs)))
         if len(found) < len(block.songs):
-            raise UserError(f"{block.shard.path / 'songs.jsonl'}: damaged (rows are missing); make it again")
+            raise _damaged(block)
         yield block, found
 
 
-def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _read_rows(block: SongBlock) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}); make it again") from None
+        with (block.shard.path / _SONGS).open(encoding="utf-8") as file:
+            yield from file
+    except (OSError, ValueError):
+        raise _damaged(block) from None
+
+
+def _parse(row: str, block: SongBlock) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = json.loads(row)
+        parsed["id"], parsed["sections"]
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(block) from None
+    return parsed
+
+
+def _damaged(block: SongBlock) -> UserError:
+    return UserError(f"{block.shard.path / _SONGS}: damaged; make {block.shard.path} again")
 
 
 def write_sources(directory: Path, shards: list[Shard]) -> None:

@@ -1,6 +1,7 @@
 """Made-up songs with many different words, and shards of them."""
 
 import random
+import unicodedata
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -26,7 +27,8 @@ def make_song(source: random.Random, sections: int = 4) -> Song:
 
 def token_ids(line: str) -> list[int]:
     """One id a word. Words that differ in accents only have the same id, as with an uncased tokenizer."""
-    return [VOCABULARY.index(word.replace("à", "a").replace("é", "e").lower()) + 1 for word in line.split()]
+    letters = "".join(each for each in unicodedata.normalize("NFD", line) if unicodedata.category(each) != "Mn")
+    return [VOCABULARY.index(word.strip(",!")) + 1 for word in letters.lower().split()]
 
 
 def write_songs_as_shard(path: Path, songs: list[Song], first_id: int = 0) -> Path:
