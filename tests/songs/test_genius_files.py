@@ -86,6 +86,12 @@ def test_an_album(tmp_path, artist):
     ]
 
 
+def test_the_name_of_an_album_is_not_an_artist(tmp_path):
+    album = {"name": "Paper Boats", "tracks": [{"number": 1, "song": {"title": "Kettle", "lyrics": FIRST}}]}
+    (tmp_path / "album.json").write_text(json.dumps(album))
+    assert [record.artist for record in read(tmp_path / "album.json")] == [""]
+
+
 @pytest.mark.parametrize(("kind", "end"), [("Song", "\n"), ("Track", "\n"), ("Song", "\r\n")])
 def test_a_text_file_of_an_artist_or_album_is_split_into_its_songs(tmp_path, kind, end):
     text = f"[{kind} 1: Kettle]\n{FIRST}\n\n[{kind} 2: Shoes [Remix]]\n{SECOND}\n[Track record: none]\nlast line"

@@ -74,12 +74,14 @@ def test_a_missing_library_is_said_before_any_work(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.txt", "copper".encode("utf-16"), "not UTF-8 but UTF-16; .* utf-16 "),
+        ("a.txt", "銅の月".encode("utf-16"), "not UTF-8 but UTF-16; .* utf-16 "),
         ("a.txt", "copper moon".encode("utf-16-le"), "not UTF-8 but UTF-16"),
         ("a.csv", "lyrics\ncopper".encode("utf-16-be"), "not UTF-8 but UTF-16"),
         ("a.json", '{"lyrics": "a"}'.encode("utf-16-le"), "not UTF-8 but UTF-16"),
-        ("a.txt", "café".encode("latin1"), r"not UTF-8 \(byte 0xe9\); .* latin1 "),
-        ("a.jsonl", b'{"lyrics": "ok"}\n' * 20_000 + b'{"lyrics": "caf\xe9"}', "not UTF-8 .* latin1 "),
+        ("a.txt", "café".encode("latin1"), r"not UTF-8 \(byte 0xe9 at position 3\); .* latin1 "),
+        ("a.jsonl", b"\xef\xbb\xbf" + b"\n" * 200_000 + b'{"lyrics": "caf\xe9"}', "byte 0xe9 at position 200018"),
+        ("a.txt.gz", gzip.compress(b"copper " * 20_000 + b"\xe9"), "byte 0xe9 at position 140000"),
+        ("a.txt.zst", zstandard.compress(b"copper\xe9"), r"not UTF-8 \(byte 0xe9\);"),
         ("a.txt", b"copper\xe2\x82", "not UTF-8 .* latin1 "),
     ],
 )
@@ -122,6 +124,7 @@ def test_prepare_reads_standard_input_and_says_what_is_wrong_with_it(tmp_path, m
     for arguments, complaint in (
         (["-"], "say its format with --format"),
         (["-", "--format", "json"], "standard input: not JSON"),
+        (["-", "-", "--format", "json"], "only once"),
         ([tmp_path, "--format", "json"], "only for standard input"),
     ):
         with pytest.raises(UserError, match=complaint):
@@ -131,9 +134,12 @@ def test_prepare_reads_standard_input_and_says_what_is_wrong_with_it(tmp_path, m
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json"])
 def test_songs_are_read_as_a_stream(tmp_path, name):
     """The first songs are there before the end is read, which is damaged."""
-    row = {"csv": 'x,"la la"\n', "jsonl": '{"lyrics": "la la"}\n', "json": '{"lyrics": "la la"},\n'}[name[2:]]
+    words = "la " * 1000
+    row = {"csv": f"x,{words}\n", "jsonl": f'{{"lyrics": "{words}"}}\n', "json": f'{{"lyrics": "{words}"}},\n'}[
+        name[2:]
+    ]
     start = {"csv": "title,lyrics\n", "jsonl": "", "json": "["}[name[2:]]
-    (tmp_path / name).write_bytes((start + row * 100_000).encode() + b"\xff")
+    (tmp_path / name).write_bytes((start + row * 1000).encode() + b"\xff")
     (file,) = list_files([tmp_path / name], Counter())
     records = read_records(file, ReadOptions(), Counter())
     assert [record.id for record in islice(records, 1, 3)] == ["a#2", "a#3"]

@@ -77,6 +77,11 @@ def test_fields_that_the_user_names(tmp_path):
         read(path, text_field="Verse")
 
 
+def test_only_one_column_holds_lyrics(tmp_path):
+    (tmp_path / "a.csv").write_text("text,lyrics\na review,\nanother\n")
+    assert read_and_count(tmp_path / "a.csv") == ([], {"songs without lyrics": 2})
+
+
 def unescaped(*rows: list[str]) -> str:
     """What the AZLyrics writer makes of rows: quotation marks around each field, none escaped."""
     header = ["ARTIST_NAME", "ARTIST_URL", "SONG_NAME", "SONG_URL", "LYRICS"]
@@ -94,6 +99,7 @@ def unescaped(*rows: list[str]) -> str:
         'she said "yes","no","maybe", and left',
         'two lines "a\nb" here',
         'a line that ends "here"\nand "another" begins',
+        'she said "yes"\n"no" said he',
         '"',
     ],
 )
@@ -117,6 +123,7 @@ def test_rows_of_a_writer_that_does_not_escape_are_recovered(tmp_path, lyrics):
         ("a.csv", 'title,lyrics\nA,"words\n' + "B,more\n" * 9, r"not CSV \(line 2: unexpected end of data\)"),
         ("a.tsv", 'title\tlyrics\nA\t"say" hi\tnow\n', r"not TSV \(line 2"),
         ("a.csv", 'ti"tle,"lyr"ics\n', r"not CSV \(line 1"),
+        ("a.csv", '"title","lyrics"\n"A","say "yes""\n"B","yes"\nand left"\n', r"not CSV \(line 4: 1 fields"),
     ],
 )
 def test_a_row_that_cannot_be_split_is_named(tmp_path, name, text, complaint):
@@ -135,6 +142,11 @@ def test_a_tsv_file_without_quoting(tmp_path):
         ("D", 'silver"'),
         ("E", "both"),
     ]
+
+
+def test_a_tsv_file_of_one_column(tmp_path):
+    (tmp_path / "a.tsv").write_text('lyrics\n"la la\nla"\nother\n')
+    assert [record.lyrics for record in read(tmp_path / "a.tsv")] == ["la la\nla", "other"]
 
 
 def test_rows_that_are_short_long_or_empty(tmp_path):
