@@ -72,6 +72,7 @@ def test_a_title_without_contributors_is_removed_before_a_header_even_if_the_sou
     "line",
     [
         "Some Title Lyrics are all I have",
+        "Some Title Lyrics, Lyrics, Lyrics",
         "Other Lyrics",
         "I wrote the Lyrics [softly] now",
         "I wrote the Lyrics[softly] now",

@@ -2,8 +2,8 @@
 
 import re
 
+from lyricbert.songs.rules.headers import HEADER_START
 from lyricbert.songs.rules.rule import Rule, first_line, last_line, remove
-from lyricbert.songs.rules.sections import HEADER_START
 
 # A page header and a description are shorter. The limit makes the time of these rules linear.
 _WINDOW = 2000
@@ -31,7 +31,7 @@ def _page_header_end(text: str, start: int, end: int, title: str) -> int:
     named = f"{title} Lyrics"
     if title and (at := head.find(named, after)) >= 0:
         at += len(named)
-        attached = head[at : at + 1] != " "
+        attached = not head.startswith(tuple(" ,.;:!?-"), at)
         if contributors or (attached and (at == len(named) or head.startswith("Translations"))):
             return start + at
     bracket = head.find("[", after)

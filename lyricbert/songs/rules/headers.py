@@ -1,8 +1,8 @@
-"""Rules for headers of sections, repeat marks, and lines without words."""
+"""Rules for headers of sections."""
 
 import re
 
-from lyricbert.songs.rules.rule import Rule, is_header, remove
+from lyricbert.songs.rules.rule import Rule, is_header
 
 # Words that begin a header. They need square brackets, or one of the other forms below.
 _KINDS = (
@@ -26,7 +26,8 @@ def _one_of(words: tuple[str, ...]) -> str:
 
 
 _NUMBER = r"(?: ?(?:[0-9]{1,2}|[ivx]{1,4}|one|two|three|four|five)\b)"
-_TIMES = r"(?:[x\xd7] ?[0-9]{1,2}|[0-9]{1,2} ?[x\xd7])"
+# A repeat mark.
+TIMES = r"(?:[x\xd7] ?[0-9]{1,2}|[0-9]{1,2} ?[x\xd7])"
 _KIND = rf"(?:{_one_of(_KINDS)})"
 _ANY_KIND = rf"(?:{_one_of(_KINDS + _BRACKETED_KINDS)})"
 _PERFORMERS = r" ?[:(\u2013\u2014-]"
@@ -37,25 +38,17 @@ HEADER_START = re.compile(
 )
 _BROKEN = re.compile(rf"\[{_ANY_KIND}{_NUMBER}?{_PERFORMERS}[^\[\]]{{0,100}}\]", re.IGNORECASE)
 _BARE = re.compile(
-    rf"\(((?:repeat )?{_KIND}{_NUMBER}?(?: ?:[^()\n]{{0,100}})?) ?{_TIMES}?\)"
+    rf"\(((?:repeat )?{_KIND}{_NUMBER}?(?: ?:[^()\n]{{0,100}})?) ?{TIMES}?\)"
     rf"|({_KIND}{_NUMBER}?) ?:"
     rf"|({_KIND}[ ]?[0-9]{{1,2}})"
-    rf"|({_KIND}{_NUMBER}?) ?[(\[]?{_TIMES}[)\]]?",
+    rf"|({_KIND}{_NUMBER}?) ?[(\[]?{TIMES}[)\]]?",
     re.IGNORECASE,
 )
 _BARE_ENDS = ":)]0123456789xX\xd7"
 _INLINE = re.compile(
-    rf" ?(\[{_ANY_KIND}{_NUMBER}?(?:{_PERFORMERS}[^\[\]\n]{{0,150}})?(?: {_TIMES})?\]) ?", re.IGNORECASE
+    rf" ?(\[{_ANY_KIND}{_NUMBER}?(?:{_PERFORMERS}[^\[\]\n]{{0,150}})?(?: {TIMES})?\]) ?", re.IGNORECASE
 )
-# "x3" without brackets only at the end of a line, and only in lower case: "my X5" is a car.
-_REPEATS = re.compile(
-    rf"(?: ?[(\[] ?(?i:(?:repeat )?(?:{_TIMES}(?: times)?|[0-9]{{1,2}} times)) ?[)\]] ?)+\n?"
-    r"|(?:^| )[x\xd7][0-9]{1,2}(?:\n|\Z)",
-    re.MULTILINE,
-)
-# Much faster than the pattern above, because each begins with a set of characters.
-_MAYBE_REPEATS = (re.compile(r"[xX\xd7] ?[0-9]"), re.compile(r"[0-9](?: ?[xX\xd7]| times)"))
-_NAME_END = re.compile(rf" ?[:(\u2013\u2014]| - | {_TIMES}$", re.IGNORECASE)
+_NAME_END = re.compile(rf" ?[:(\u2013\u2014]| - | {TIMES}$", re.IGNORECASE)
 _WORD = re.compile(r"\w")
 
 
@@ -105,18 +98,6 @@ def _separate_headers(text: str, title: str) -> tuple[str, int]:
     return _INLINE.sub(separate, text), separated
 
 
-def _remove_repeats(text: str, title: str) -> tuple[str, int]:
-    if not any(mark.search(text) for mark in _MAYBE_REPEATS):
-        return text, 0
-    return remove(_REPEATS, text, " ")
-
-
-def _remove_wordless(text: str, title: str) -> tuple[str, int]:
-    lines = text.split("\n")
-    kept = [line for line in lines if not line or _WORD.search(line)]
-    return ("\n".join(kept), len(lines) - len(kept)) if len(kept) < len(lines) else (text, 0)
-
-
 def _remove_headers(text: str, title: str) -> tuple[str, int]:
     lines = text.split("\n")
     headers = sum(map(is_header, lines))
@@ -139,29 +120,15 @@ RULES = (
         _bracket_headers,
     ),
     Rule(
-        "repeat marks",
-        "`(x2)`, `[2x]`, `(repeat x3)` and `x4` at the end of a line are removed; the line is not repeated.",
-        "Ring it low (x2)\nRing it high x3",
-        "Ring it low\nRing it high",
-        _remove_repeats,
-    ),
-    Rule(
         "headers in a line of lyrics",
         "A header that names a known kind of section gets a line of its own; `[softly] now` stays.",
         "[Chorus] Ring it low\n[softly] now",
         "Ring it low\n[softly] now",
         _separate_headers,
     ),
-    Rule(
-        "lines without words",
-        "A line without a letter, digit or underscore is removed.",
-        "Ring it low\n***\nRing it high",
-        "Ring it low\nRing it high",
-        _remove_wordless,
-    ),
 )
 
-# Comes last, once: it is the only rule that may not see its own result, because it removes the names.
+# Applied once, after all other rules, because it removes the names of the sections.
 HEADERS = Rule(
     "section headers",
     "A line in square brackets begins a section; its text up to a colon is kept beside the section as its name.",
