@@ -61,24 +61,24 @@ class PrepareConfig:
         choices=TEXT_FORMATS,
         advice="Give it with `-`, e.g. `xzcat songs.csv.xz \\| lyricbert prepare - --format csv`.",
     )
-    text_field: str | None = option(
-        "column or JSON field with the lyrics (default: `lyrics`; in a table also `lyric` and `text`)",
-        None,
+    text_field: str = option(
+        "column or JSON field with the lyrics (default: lyrics; in a table also lyric and text)",
+        "",
         advice="Give it if `prepare` does not find the lyrics.",
     )
-    title_field: str | None = option(
+    title_field: str = option(
         "column or JSON field with the title (default: names of known data sets)",
-        None,
+        "",
         advice="Give it if the file is of no kind in [formats.md](formats.md).",
     )
-    artist_field: str | None = option(
+    artist_field: str = option(
         "column or JSON field with the artist (default: names of known data sets)",
-        None,
+        "",
         advice="Give it if the file is of no kind in [formats.md](formats.md).",
     )
-    language: str | None = option(
-        "code of the only language to keep, where the source has a language; songs without one are kept",
-        None,
+    language: str = option(
+        "code of the only language to keep, where the source has a language; songs without one are kept (default: all)",
+        "",
         advice="Give the language of the model, e.g. `en`, for a source in many languages.",
     )
     exclude_tag: tuple[str, ...] = option(
@@ -216,8 +216,13 @@ def prepare(config: PrepareConfig) -> str:
     from lyricbert.songs.join import JoinSettings
     from lyricbert.songs.shard_making import Lyrics, ShardSettings
 
-    text_field, title_field, artist_field = config.text_field or "", config.title_field or "", config.artist_field or ""
-    options = ReadOptions(text_field, title_field, artist_field, config.language or "", config.exclude_tag)
+    options = ReadOptions(
+        text_field=config.text_field,
+        title_field=config.title_field,
+        artist_field=config.artist_field,
+        language=config.language,
+        exclude_tags=config.exclude_tag,
+    )
     lyrics = Lyrics(config.sources, config.format, options)
     if config.show_cleaning is not None:
         return preparation.show_sample(lyrics, config.show_cleaning)

@@ -20,9 +20,10 @@ def read_parquet(file: LyricsFile, options: ReadOptions) -> Iterator[Record]:
         with read_errors_as_user_error(file), parquet.ParquetFile(file.location) as table:
             names = table.schema_arrow.names
             used = [names[at] for at in find_columns(names, options, file).used]
-            for batch in table.iter_batches(_ROWS_AT_ONCE, columns=used):
-                columns = find_columns(batch.schema.names, options, file)
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    yield columns.record(row)
+            columns = find_columns([name for name in names if name in used], options, file)
+            for group in range(table.num_row_groups):  # without this loop, pyarrow keeps the groups it has read
+                for batch in table.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=used):
+                    for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        yield columns.record(row)
     except (arrow.ArrowException, UnicodeDecodeError) as error:
         raise damaged(file, error) from None
