@@ -19,6 +19,7 @@ from lyricbert.files import write_errors_as_user_error
 from lyricbert.songs.building import ShardBuilder
 from lyricbert.songs.cutting import BATCH_CHARACTERS, Batch, Rows, cut_into_batches
 from lyricbert.songs.formats import LyricsFile, ReadOptions, list_files, read_records
+from lyricbert.songs.formats.streams import read_errors_as_user_error
 from lyricbert.songs.line_tokenizer import LineTokenizer, SavedTokenizer
 from lyricbert.songs.part import Part, write_part
 from lyricbert.songs.record import Record
@@ -140,7 +141,8 @@ def _digest_of(files: Iterable[LyricsFile]) -> str:
         if file.is_standard_input:
             facts = [time.time_ns()]
         else:
-            status = os.stat(file.location)
+            with read_errors_as_user_error(file):
+                status = os.stat(file.location)
             facts = [status.st_size, status.st_mtime_ns]
         digest.update(f"{file.location}\0{facts}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
