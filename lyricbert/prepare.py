@@ -31,6 +31,7 @@ from pathlib import Path
 
 from lyricbert.config import flag, option, parse
 from lyricbert.errors import UserError, run_command
+from lyricbert.songs.formats.files import TEXT_FORMATS
 
 
 @dataclass(frozen=True)
@@ -57,27 +58,27 @@ class PrepareConfig:
     format: str | None = option(
         "format of standard input, if a SOURCE is -: txt, lrc, json, jsonl, csv or tsv",
         None,
-        choices=("txt", "lrc", "json", "jsonl", "csv", "tsv"),
+        choices=TEXT_FORMATS,
         advice="Give it with `-`, e.g. `xzcat songs.csv.xz \\| lyricbert prepare - --format csv`.",
     )
-    text_field: str | None = option(
-        "column or JSON field with the lyrics (default: `lyrics`; in a table also `lyric` and `text`)",
-        None,
+    text_field: str = option(
+        "column or JSON field with the lyrics (default: lyrics; in a table also lyric and text)",
+        "",
         advice="Give it if `prepare` does not find the lyrics.",
     )
-    title_field: str | None = option(
+    title_field: str = option(
         "column or JSON field with the title (default: names of known data sets)",
-        None,
+        "",
         advice="Give it if the file is of no kind in [formats.md](formats.md).",
     )
-    artist_field: str | None = option(
+    artist_field: str = option(
         "column or JSON field with the artist (default: names of known data sets)",
-        None,
+        "",
         advice="Give it if the file is of no kind in [formats.md](formats.md).",
     )
-    language: str | None = option(
-        "code of the only language to keep, where the source has a language; songs without one are kept",
-        None,
+    language: str = option(
+        "code of the only language to keep, where the source has a language; songs without one are kept (default: all)",
+        "",
         advice="Give the language of the model, e.g. `en`, for a source in many languages.",
     )
     exclude_tag: tuple[str, ...] = option(
@@ -135,6 +136,12 @@ class PrepareConfig:
         check="positive",
         advice="Give each of the lines to a job, as `--rows`.",
     )
+    show_cleaning: int | None = option(
+        "number of songs of which to show what cleaning removes and changes; makes no store",
+        None,
+        check="positive",
+        advice="Look at a sample of new lyrics before you prepare them. [cleaning.md](cleaning.md) explains the rules.",
+    )
     describe: bool = option(
         "print counts, lengths of lines, languages, frequent lines and samples of a token store",
         False,
@@ -147,15 +154,14 @@ class PrepareConfig:
     )
 
 
-# The flags that each of these flags may be combined with.
-_SHARDS = (
-    *("sources", "format", "text_field", "title_field", "artist_field", "language", "exclude_tag"),
-    *("tokenizer", "max_tokens", "workers"),
-)
+# What each of these flags may be combined with.
+_READ = ("sources", "format", "text_field", "title_field", "artist_field", "language", "exclude_tag")
+_MAKE_SHARDS = (*_READ, "tokenizer", "max_tokens", "workers")
 _ALLOWED = {
+    "show_cleaning": _READ,
+    "rows": (*_MAKE_SHARDS, "out"),
+    "ranges": _MAKE_SHARDS,
     "join": ("sources", "out", "val_fraction", "seed", "near_duplicates"),
-    "rows": (*_SHARDS, "out"),
-    "ranges": _SHARDS,
     "describe": ("sources",),
     "verify": ("sources",),
 }
@@ -163,72 +169,75 @@ _ALLOWED = {
 
 def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     config = parse(PrepareConfig, __doc__, arguments, prog)
-    mode = _mode(config)
-    # These modules import numpy and more, which --help need not wait for.
-    if mode == "describe":
-        from lyricbert.songs.description import describe_store
-
-        print(describe_store(_only_source(config, mode)))
-    elif mode == "verify":
-        from lyricbert.songs.verification import verify_store
-
-        path = _only_source(config, mode)
-        print(f"{path}: intact, {verify_store(path)} files")
+    check_combination(config)
+    if config.describe:
+        print(describe(config.sources))
+    elif config.verify:
+        print(verify(config.sources))
     else:
-        _prepare(config, mode)
+        print(prepare(config))
 
 
-def _prepare(config: PrepareConfig, mode: str | None) -> None:
+def check_combination(config: PrepareConfig) -> None:
+    """Raise `UserError` if flags exclude each other."""
+    given = [field.name for field in dataclasses.fields(config) if getattr(config, field.name) != field.default]
+    for mode in (name for name in given if name in _ALLOWED):
+        for name in given:
+            if name != mode and name not in _ALLOWED[mode]:
+                raise UserError(f"{flag(name)} cannot be combined with {flag(mode)}; leave one of them out")
+    makes_nothing = {"show_cleaning", "ranges", "describe", "verify"} & set(given)
+    if config.out is None and not makes_nothing:
+        raise UserError("--out: missing; give the directory to create")
+    if (config.describe or config.verify) and len(config.sources) > 1:
+        raise UserError(f"--describe and --verify take one token store, not {len(config.sources)}; give one")
+
+
+# The modules below take a moment to import, which --help need not wait for.
+
+
+def describe(sources: tuple[Path, ...]) -> str:
+    from lyricbert.songs.description import describe_store
+
+    return describe_store(sources[0])
+
+
+def verify(sources: tuple[Path, ...]) -> str:
+    from lyricbert.songs.verification import verify_store
+
+    return f"{sources[0]}: intact, {verify_store(sources[0])} files"
+
+
+def prepare(config: PrepareConfig) -> str:
+    """Do what a command with lyrics or --join does. Returns what it prints."""
     from lyricbert.songs import preparation
     from lyricbert.songs.cutting import parse_rows
-    from lyricbert.songs.description import counts_table, removed
+    from lyricbert.songs.description import summary
     from lyricbert.songs.formats import ReadOptions
     from lyricbert.songs.join import JoinSettings
     from lyricbert.songs.shard_making import Lyrics, ShardSettings
 
     options = ReadOptions(
-        config.text_field or "",
-        config.title_field or "",
-        config.artist_field or "",
-        config.language or "",
-        config.exclude_tag,
+        text_field=config.text_field,
+        title_field=config.title_field,
+        artist_field=config.artist_field,
+        language=config.language,
+        exclude_tags=config.exclude_tag,
     )
     lyrics = Lyrics(config.sources, config.format, options)
+    if config.show_cleaning is not None:
+        return preparation.show_sample(lyrics, config.show_cleaning)
     if config.ranges is not None:
-        print("\n".join(map(str, preparation.list_ranges(lyrics, config.ranges))))
-        return
-    if config.out is None:
-        raise UserError("--out: missing; give the directory to create")
-    rows = parse_rows(config.rows) if config.rows is not None else None
+        return "\n".join(map(str, preparation.list_ranges(lyrics, config.ranges)))
+    assert config.out is not None
+    rows = None if config.rows is None else parse_rows(config.rows)
     shards = ShardSettings(lyrics, config.tokenizer, config.max_tokens, rows)
-    join = JoinSettings(config.val_fraction, config.seed, config.near_duplicates)
     workers = config.workers or min(len(os.sched_getaffinity(0)), 32)
-    if mode == "rows":
-        part = preparation.prepare_part(shards, config.out, workers)
-        print("\n".join([f"part {config.out}", *removed(part)]))
-        return
-    if mode == "join":
-        meta = preparation.join_stores(config.sources, join, config.out)
-    else:
-        meta = preparation.prepare_store(shards, join, config.out, workers)
-    print("\n".join([f"token store {config.out}", *counts_table(meta), *removed(meta)]))
-
-
-def _mode(config: PrepareConfig) -> str | None:
-    """The flag of `_ALLOWED` that is given, if any. Raises `UserError` if other flags do not fit to it."""
-    given = [field.name for field in dataclasses.fields(config) if getattr(config, field.name) != field.default]
-    mode = next((name for name in _ALLOWED if name in given), None)
-    if mode is not None:
-        for name in given:
-            if name != mode and name not in _ALLOWED[mode]:
-                raise UserError(f"{flag(name)} cannot be combined with {flag(mode)}; leave one of them out")
-    return mode
-
-
-def _only_source(config: PrepareConfig, mode: str) -> Path:
-    if len(config.sources) > 1:
-        raise UserError(f"{flag(mode)}: takes one token store, not {len(config.sources)}; run it for each")
-    return config.sources[0]
+    if rows is not None:
+        return f"part {config.out}: {preparation.prepare_part(shards, config.out, workers)} shards"
+    join = JoinSettings(config.val_fraction, config.seed, config.near_duplicates)
+    if config.join:
+        return summary(config.out, preparation.join_stores(config.sources, join, config.out))
+    return summary(config.out, preparation.prepare_store(shards, join, config.out, workers))
 
 
 if __name__ == "__main__":

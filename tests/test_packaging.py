@@ -19,6 +19,7 @@ import lyricbert
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DECLARED = {requirement.name: requirement for requirement in map(Requirement, PROJECT["dependencies"])}
+OPTIONAL = {Requirement(requirement).name for requirement in PROJECT["optional-dependencies"]["formats"]}
 
 
 def pip(*arguments: object) -> None:
@@ -88,3 +89,11 @@ def test_every_library_that_the_package_imports_is_declared():
     roots = {re.match(r"\w+", name)[0] for name in imported} - sys.stdlib_module_names - {"lyricbert", "_typeshed"}
     # torch.utils.tensorboard imports tensorboard.
     assert roots | {"tensorboard"} == DECLARED.keys()
+
+
+def test_every_optional_library_is_declared_and_only_imported_when_needed():
+    calls = re.findall(
+        r'import_optional\("(\w+)', "".join(path.read_text() for path in (ROOT / "lyricbert").rglob("*.py"))
+    )
+    assert set(calls) == OPTIONAL
+    assert not OPTIONAL & DECLARED.keys()

@@ -125,10 +125,13 @@ def test_code_beside_a_model_is_not_imported(tmp_path, store_dir, model_dir):
     attempt(tmp_path, train_mlm.main, "--data", store_dir, "--model", model, "--out", tmp_path / "run")
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".json", ".jsonl", ".csv"])
+@pytest.mark.parametrize(
+    "suffix", [".txt", ".lrc", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt.gz", ".txt.zst"]
+)
 def test_in_lyrics(tmp_path, model_dir, payload, suffix):
-    (tmp_path / f"lyrics{suffix}").write_bytes(payload)
-    attempt(tmp_path, prepare.main, tmp_path / f"lyrics{suffix}", "--out", tmp_path / "store", "--tokenizer", model_dir)
+    path = tmp_path / ("lyrics" + (".txt" if suffix in (".gz", ".zst") else "") + suffix)
+    path.write_bytes(payload)
+    attempt(tmp_path, prepare.main, path, "--out", tmp_path / "store", "--tokenizer", model_dir)
 
 
 def test_names_in_the_data_never_become_paths(tmp_path, model_dir):

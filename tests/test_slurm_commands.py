@@ -90,13 +90,14 @@ def test_the_pipeline_of_the_readme_from_lyrics_to_report(cluster, repository, s
         "GPUS": 1,
         "SBATCH_GPUS_PER_NODE": 0,
         "CPUS": 1,
-        "PREPARE_FLAGS": "--val-fraction 0.2",
+        "TASKS": 2,
+        "JOIN_FLAGS": "--val-fraction 0.2",
         "MLM_FLAGS": "--max-steps 5",
         "TRIPLET_FLAGS": "--max-steps 5 --max-length 64",
         "COMPARE_FLAGS": "--seeds 1 --max-songs 10 --max-length 64 --epochs 1",
     }
     (command,) = (command for command in readme_commands() if "pipeline.sh" in command)
-    names = ["prepare", "mlm", "triplet-base", "triplet-adapted", "compare"]
+    names = ["scan", "prepare", "join", "mlm", "triplet-base", "triplet-adapted", "compare"]
     jobs = dict(zip(names, run_as_printed(cluster, settings, repository, command), strict=True))
     needs = {name: set(re.findall(r"afterok:(\d+)", cluster.job(job)["Dependency"])) for name, job in jobs.items()}
     assert needs["triplet-adapted"] == {jobs["mlm"]}
@@ -106,4 +107,18 @@ def test_the_pipeline_of_the_readme_from_lyrics_to_report(cluster, repository, s
     wait_for_the_end(cluster, jobs["compare"], results)
     assert (results / "report/report.md").is_file()
     assert {path.name for path in results.glob("triplet-*/model")} == {"model"}
-    assert len(list(results.glob("*.log"))) == 5
+    assert len(list(results.glob("*.log"))) == 8  # two tasks of prepare
+
+
+def test_prepare_as_a_job_array_gives_the_store_of_one_command(cluster, repository, songs_file, model_dir, store_dir):
+    data = repository / "data/store"
+    settings = {"SOURCE": songs_file, "MODEL": model_dir, "DATA": data, "TASKS": 3}
+    settings["JOIN_FLAGS"] = "--val-fraction 0.2 --seed 1"  # as the store that it is compared with
+    said = run(cluster, {**HERE, **settings}, repository, "bash", "launch/prepare.sh", "--workers", 1)
+    jobs = dict(line.split() for line in said.splitlines())
+    assert list(jobs) == ["scan", "prepare", "join"]
+    wait_for_the_end(cluster, jobs["join"], repository)
+    made, expected = ({path.name: path.read_bytes() for path in store.glob("*.*")} for store in (data, store_dir))
+    assert made == expected
+    assert [path.name for path in data.parent.iterdir()] == ["store"]
+    assert len(list(repository.glob("prepare-*.log"))) == 3

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 from lyricbert.songs.rules import REPEATED
+from lyricbert.songs.rules.headers import HEADERS, name_of
 from lyricbert.songs.rules.rule import Rule, is_header
-from lyricbert.songs.rules.sections import HEADERS, name_of
 
 # Real lyrics need two or three rounds. Made-up text can need one for every few characters, such as "(x(x(x2)2)2)".
 _MOST_ROUNDS = 20
@@ -71,6 +71,17 @@ def steps(lyrics: str, title: str) -> Iterator[Step]:
         if unchanged == len(REPEATED):
             return
     yield Step(UNSETTLED, text, *UNSETTLED.apply(text, title))
+
+
+def all_steps(lyrics: str, title: str) -> Iterator[Step]:
+    """What `steps` yields, then the removal of headers."""
+    text = lyrics
+    for step in steps(lyrics, title):
+        yield step
+        text = step.after
+    after, count = HEADERS.apply(text, title)
+    if count:
+        yield Step(HEADERS, text, after, count)
 
 
 def _split(text: str, dropped: Counter[str]) -> Cleaned:

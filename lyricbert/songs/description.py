@@ -27,32 +27,36 @@ def describe_store(path: Path) -> str:
     store = open_store(path)
     tokenizer = Tokenizer.from_file(str(path / "tokenizer" / "tokenizer.json"))
     blocks = [
-        [f"token store {path}", *counts_table(store.meta)],
+        [f"token store {path}", *_counts(store.meta)],
         ["lengths of lines, in tokens:", *_histogram(np.diff(store.line_offsets))],
         ["languages:", *_languages(_rows(path))],
         ["most frequent lines:", *_frequent_lines(store, tokenizer)],
         *_sample_sections(store, tokenizer),
-        removed(store.meta),
+        _removed(store.meta),
     ]
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def counts_table(meta: dict[str, Any]) -> list[str]:
-    """The lines of a table of a store's counts, with a column for each split. `meta`: the store's meta.json."""
+def summary(path: Path, meta: dict[str, Any]) -> str:
+    """What `prepare` prints of a store: its counts, then what was removed or changed. `meta`: its meta.json."""
+    return "\n".join([f"token store {path}", *_counts(meta), *_removed(meta)])
+
+
+def _counts(meta: dict[str, Any]) -> list[str]:
+    """A table with a column for each split."""
     train, validation = meta["counts"]["train"], meta["counts"]["validation"]
-    rows = [f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train]
     near = meta["near_duplicates"]
+    clusters = f"{near['songs']:,} songs in {near['clusters']:,} clusters"
     return [
         f"{'':<14}{'train':>12}{'validation':>12}",
-        *rows,
+        *(f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train),
         f"held out: {meta['val_share']:.2%} of the songs (--val-fraction {meta['val_fraction']:.2%})",
-        f"near-duplicate songs: {near['songs']:,} in {near['clusters']:,} clusters (--near-duplicates {near['setting']})",
+        f"near duplicates: {clusters} (--near-duplicates {near['setting']})",
     ]
 
 
-def removed(meta: dict[str, Any]) -> list[str]:
-    """Lines that say what was removed from the songs of a store or part, or changed in them, and why."""
-    rows = [f"  {count:>10,}  {reason}" for reason, count in sorted(meta["dropped"].items())]
+def _removed(meta: dict[str, Any]) -> list[str]:
+    rows = [f"  {count:>10,}  {reason}" for reason, count in meta["dropped"].items()]
     return ["removed or changed:" if rows else "nothing was removed or changed", *rows]
 
 

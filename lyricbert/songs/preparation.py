@@ -14,6 +14,7 @@ from lyricbert.songs.cutting import Rows, find_ranges
 from lyricbert.songs.join import JoinSettings, UnsuitableSongs, join_shards
 from lyricbert.songs.part import Part, check_that_parts_fit, open_part
 from lyricbert.songs.shard_making import Lyrics, ShardSettings, make_part
+from lyricbert.songs.show_cleaning import show_cleaning
 from lyricbert.songs.store import write_meta
 
 
@@ -23,17 +24,23 @@ def prepare_store(shards: ShardSettings, join: JoinSettings, out: Path, workers:
         return _join([part], join, out, shards.lyrics.sources)
 
 
-def prepare_part(shards: ShardSettings, out: Path, workers: int) -> dict[str, Any]:
-    """Write the part `out`: the shards of some rows. Returns the content of its part.json. Raises `UserError`."""
+def prepare_part(shards: ShardSettings, out: Path, workers: int) -> int:
+    """Write the part `out`: the shards of some rows. Returns their number. Raises `UserError`."""
     with make_part(shards, out, workers) as part, write_errors_as_user_error(out, "give another --out"):
         (part.path / LOCK).unlink()
         part.path.rename(out)
-        return part.description
+        return len(part.shards)
 
 
 def list_ranges(lyrics: Lyrics, count: int) -> list[Rows]:
     """At most `count` ranges of rows that are about equally long. Reads all lyrics. Raises `UserError`."""
     return find_ranges(lyrics.files(Counter()), lyrics.read, count)
+
+
+def show_sample(lyrics: Lyrics, count: int) -> str:
+    """What cleaning changes in a sample of songs. Raises `UserError`."""
+    dropped = Counter[str]()
+    return show_cleaning((record for file in lyrics.files(dropped) for record in lyrics.read(file, dropped)), count)
 
 
 def join_stores(paths: tuple[Path, ...], join: JoinSettings, out: Path) -> dict[str, Any]:

@@ -51,19 +51,19 @@ class ShardSettings:
     """What shards are made of.
 
     `tokenizer`: a directory or a hub name. `max_tokens`: maximum length of a line or section, special tokens included;
-    None: the tokenizer's, at most 512. `rows`: the records that are read; None: all.
+    None: the tokenizer's, at most 512. `rows`: the records that are read; None: all. `batch_characters`: the size of a
+    shard, in characters of lyrics.
     """
 
     lyrics: Lyrics
     tokenizer: str
     max_tokens: int | None = None
     rows: Rows | None = None
+    batch_characters: int = BATCH_CHARACTERS
 
 
 @contextmanager
-def make_part(
-    settings: ShardSettings, out: Path, workers: int, batch_characters: int = BATCH_CHARACTERS
-) -> Iterator[Part]:
+def make_part(settings: ShardSettings, out: Path, workers: int) -> Iterator[Part]:
     """Make the shards of `settings.rows` in a directory beside `out`, which is removed at the end of the block.
 
     `work_directory` says what is kept after a signal or an error. `workers`: the number of processes that make shards.
@@ -83,8 +83,8 @@ def make_part(
             "options": asdict(settings.lyrics.options),
             "rows": [rows.start, rows.stop],
         }
-        remove_unusable_shards(directory, {**description, "batch_characters": batch_characters})
-        batches = cut_into_batches(files, settings.lyrics.read, rows, dropped, batch_characters)
+        remove_unusable_shards(directory, {**description, "batch_characters": settings.batch_characters})
+        batches = cut_into_batches(files, settings.lyrics.read, rows, dropped, settings.batch_characters)
         _make_shards(batches, ShardBuilder(directory, tokenizer), workers)
         if rows.start == 0:  # what was left out before any row
             dropped.update(listed)

@@ -13,35 +13,6 @@ def sections_of(path) -> list:
     return [clean(record.lyrics, Counter()).sections for record in read_records(file, ReadOptions(), Counter())]
 
 
-def test_blank_lines_and_headers_separate_sections():
-    text = "[Verse 1]\nOne line\nTwo  lines\n\n\nThree\n[Chorus: Somebody & All]\nFour [softly] now"
-    assert clean(text, Counter()).sections == (("One line", "Two lines"), ("Three",), ("Four [softly] now",))
-
-
-def test_text_added_by_genius_pages_is_removed_and_counted():
-    text = (
-        "12 ContributorsTranslationsEspañolSome Title Lyrics[Verse 1]\nFirst line\n"
-        "See Somebody LiveGet tickets as low as $53You might also like[Chorus]\nSecond line\n\n"
-        "You might also likeThird line\nlast line7Embed"
-    )
-    dropped = Counter()
-    assert clean(text, dropped).sections == (("First line",), ("Second line",), ("Third line", "last line"))
-    assert dropped["Genius page headers"] == 1
-    assert dropped["Genius 'Embed' footers"] == 1
-    assert dropped["Genius prompts"] == 2
-    assert dropped["section headers"] == 2
-
-
-def test_a_lyric_line_that_resembles_a_genius_prompt_is_kept():
-    assert clean("You might also like to dance", Counter()).sections == (("You might also like to dance",),)
-
-
-def test_lines_without_words_are_counted():
-    dropped = Counter()
-    assert clean("***\n...\nwords\n🎵🎵", dropped).sections == (("words",),)
-    assert dropped["lines without words"] == 3
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -28,9 +28,18 @@ def make_record(values: Mapping[str, list[object]]) -> Record:
 
     The first value that is not empty counts. Lyrics that are not text are empty.
     """
-    lyrics = next((value for value in values.get("lyrics", ()) if isinstance(value, str)), "")
-    labels = {field: next(filter(None, map(label, values.get(field, ()))), "") for field in NAMES if field != "lyrics"}
-    return Record(lyrics, **labels)
+    return Record(
+        next((value for value in values["lyrics"] if isinstance(value, str)), ""),
+        id=_first_label(values["id"]),
+        title=_first_label(values["title"]),
+        artist=_first_label(values["artist"]),
+        genre=_first_label(values["genre"]),
+        language=_first_label(values["language"]),
+    )
+
+
+def _first_label(values: list[object]) -> str:
+    return next(filter(None, map(label, values)), "")
 
 
 def label(value: object) -> str:

@@ -68,8 +68,11 @@ def list_files(sources: Iterable[Path], dropped: Counter[str], standard_input: s
             files.extend(_files_in_folder(source, dropped))
         else:
             files.append(_named_file(source))
-    if standard_input and not any(file.is_standard_input for file in files):
+    times = sum(file.is_standard_input for file in files)
+    if standard_input and not times:
         raise UserError(f"--format {standard_input}: only for standard input; give - as a SOURCE, or leave it out")
+    if times > 1:
+        raise UserError("-: standard input can be read only once; give - once")
     _check_libraries(files)
     return files
 

@@ -25,12 +25,14 @@ def read_values(stream: TextIO) -> Iterator[object]:
         yield text.decode()
     else:
         text.skip()
-        while text.next_character() != "]":
+        is_more = text.next_character() != "]"
+        while is_more:
             yield text.decode()
-            if text.next_character() == ",":
+            is_more = text.next_character() == ","
+            if is_more:
                 text.skip()
-            elif text.next_character() != "]":
-                raise text.error("Expecting ',' delimiter")
+        if text.next_character() != "]":
+            raise text.error("Expecting ',' delimiter")
         text.skip()
     if text.next_character():
         raise text.error("Extra data")
@@ -70,7 +72,8 @@ class _Text:
         self._at += 1
 
     def decode(self) -> object:
-        """Decode the value that starts at the next character."""
+        """Decode the next value."""
+        self.next_character()
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)

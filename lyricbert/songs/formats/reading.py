@@ -53,9 +53,8 @@ def _with_ids(records: Iterator[Record], name: str) -> Iterator[Record]:
 
 
 def _is_wanted(record: Record, options: ReadOptions, dropped: Counter[str]) -> bool:
-    genres = {genre.strip().lower() for genre in record.genre.split(",")}
     for tag in options.exclude_tags:
-        if tag.strip().lower() in genres:
+        if tag.strip().lower() in (genre.strip() for genre in record.genre.lower().split(",")):
             dropped[f"songs with tag {tag} (--exclude-tag)"] += 1
             return False
     if not options.language:

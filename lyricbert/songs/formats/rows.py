@@ -31,6 +31,7 @@ class Table:
             self.header = next(self._strict, [])
         except csv.Error as error:
             raise self._error(str(error)) from None
+        self._quotes_all = bool(self.header) and self._lines.row[0].startswith('"')
 
     def rows(self, lyrics_column: int) -> Iterator[list[str]]:
         """Yield the rows after the header, except empty lines. A row may have fewer fields than the header.
@@ -57,7 +58,8 @@ class Table:
     def _problem(self, row: list[str]) -> str:
         """What shows that a row of strict CSV is not what the writer meant, or "" if nothing does."""
         columns = len(self.header)
-        if len(row) > columns and any(row[columns:]):
+        # Empty fields at the end may be too many or too few, but not too few where the writer quotes every field.
+        if (len(row) > columns and any(row[columns:])) or (len(row) < columns and self._quotes_all):
             return f"{len(row)} fields, but the header has {columns}"
         # In a TSV file without quoting, a `"` at the start of a field can join several rows into one.
         if self._delimiter == "\t" and len(self._lines.row) > 1 and all(map(self._is_tsv_row, self._lines.row)):
@@ -65,7 +67,7 @@ class Table:
         return ""
 
     def _is_tsv_row(self, line: str) -> bool:
-        return line.count("\t") == len(self.header) - 1
+        return 0 < line.count("\t") == len(self.header) - 1
 
     def _split_at_separators(self, lyrics_column: int) -> list[str] | None:
         """Split the current row at each tab, or at each `","`. Returns None if it is neither kind of row."""

@@ -27,6 +27,8 @@ def open_text(file: LyricsFile, newline: str = "") -> Iterator[TextIO]:
         text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline=newline)
         try:
             yield text
+        except UnicodeDecodeError as error:
+            raise _not_utf8(file, error, binary) from None
         finally:
             text.detach()  # the block above closes the file, except standard input
 
@@ -36,14 +38,25 @@ def read_errors_as_user_error(file: LyricsFile) -> Iterator[None]:
     """Re-raise what can go wrong while `file` is read as a `UserError`."""
     try:
         yield
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise UserError(f"{file}: not UTF-8 (byte {byte:#04x}); convert it, e.g. iconv -f latin1 -t utf-8") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{file}: damaged, or not a .{file.compression} file ({error}); copy it again") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{file}: cannot be read ({reason}); check the file and its permissions") from None
+    except (EOFError, zlib.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            advice = "check the file and its permissions"
+            raise UserError(f"{file}: cannot be read ({error.strerror}); {advice}") from None
+        raise damaged(file, error) from None
+
+
+def damaged(file: LyricsFile, error: Exception) -> UserError:
+    """The error to raise if `file` cannot be decompressed or, for Parquet, decoded."""
+    kind = file.compression or file.format
+    reason = str(error).partition("\n")[0]
+    return UserError(f"{file}: damaged, or not a .{kind} file ({reason}); copy it again")
+
+
+def _not_utf8(file: LyricsFile, error: UnicodeDecodeError, binary: io.BufferedReader) -> UserError:
+    """`binary` was read up to the end of the block that `error` is about."""
+    where = f" at position {binary.tell() - len(error.object) + error.start}" if binary.seekable() else ""
+    byte = f"byte {error.object[error.start]:#04x}{where}"
+    return UserError(f"{file}: not UTF-8 ({byte}); convert it, e.g. iconv -f latin1 -t utf-8")
 
 
 def _refuse_utf16(binary: io.BufferedReader, file: LyricsFile) -> None:

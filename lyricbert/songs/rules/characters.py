@@ -1,4 +1,4 @@
-"""Rules for characters: HTML, line ends, invisible characters, accents, spaces."""
+"""Rules for characters: line ends, invisible characters, HTML, accents, spaces."""
 
 import html
 import re
@@ -10,6 +10,7 @@ from lyricbert.songs.rules.rule import Rule, changed_lines
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _BREAK = re.compile(r"<br\b[^<>\n]{0,100}>[ \t]{0,20}\n?", re.IGNORECASE)
 # The characters at which str.splitlines splits. CR CR LF is one line end: some programs write LF as CR LF twice.
+_UNUSUAL = re.compile("[\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # `re` has a fast loop for a single set of characters
 _LINE_END = re.compile("\r+\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 # Control characters, zero-width characters, marks of the writing direction, and halves of surrogate pairs.
 _INVISIBLE = re.compile(
@@ -18,7 +19,8 @@ _INVISIBLE = re.compile(
 # More marks than any language needs, see "Stream-Safe Text Format" in Unicode Standard Annex 15. Putting a longer run
 # into NFC takes quadratic time.
 _MOST_ACCENTS = 30
-_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{_MOST_ACCENTS + 1},}}")
+# A superset of the marks. The ranges without marks come first, because they are faster to test.
+_MARKS = re.compile(rf"[^\x00-\u02ff\u2000-\u20cf\w\s]{{{_MOST_ACCENTS + 1},}}")
 
 
 def _decode_entities(text: str, title: str) -> tuple[str, int]:
@@ -42,6 +44,9 @@ def _break_lines(text: str, title: str) -> tuple[str, int]:
 
 
 def _unify_line_ends(text: str, title: str) -> tuple[str, int]:
+    if not _UNUSUAL.search(text):
+        return text, 0
+
     def newlines(match: re.Match[str]) -> str:
         return "\n" if match[0].endswith("\n") else "\n" * len(match[0])
 
@@ -82,6 +87,20 @@ def _collapse_spaces(text: str, title: str) -> tuple[str, int]:
 
 RULES = (
     Rule(
+        "unusual line ends",
+        "CR, CR LF, CR CR LF, vertical tab, form feed, NEL, U+2028 and U+2029 each become one newline.",
+        "Hold the lantern\r\nMind the stair\u2028All the way down",
+        "Hold the lantern\nMind the stair\nAll the way down",
+        _unify_line_ends,
+    ),
+    Rule(
+        "invisible characters",
+        "Control characters, zero-width characters, marks of the writing direction and lone surrogates are removed.",
+        "Hold the lan\u200btern\ufeff",
+        "Hold the lantern",
+        _remove_invisible,
+    ),
+    Rule(
         "HTML entities",
         "An HTML entity with its semicolon, such as `&amp;`, becomes the character that it stands for.",
         "Salt &amp; pepper, don&#39;t you know",
@@ -94,20 +113,6 @@ RULES = (
         "Hold the lantern<br>Mind the stair<br />\nAll the way down",
         "Hold the lantern\nMind the stair\nAll the way down",
         _break_lines,
-    ),
-    Rule(
-        "unusual line ends",
-        "A carriage return, vertical tab, form feed, NEL, U+2028 or U+2029 becomes a newline; CR LF and CR CR LF are one.",
-        "Hold the lantern\r\nMind the stair\u2028All the way down",
-        "Hold the lantern\nMind the stair\nAll the way down",
-        _unify_line_ends,
-    ),
-    Rule(
-        "invisible characters",
-        "Control characters, zero-width characters, marks of the writing direction and lone surrogates are removed.",
-        "Hold the lan\u200btern\ufeff",
-        "Hold the lantern",
-        _remove_invisible,
     ),
     Rule(
         "accents beyond 30 on one letter",
@@ -126,7 +131,7 @@ RULES = (
     Rule(
         "lines with extra spaces",
         "Tabs, special spaces and runs of spaces become one space; a line neither begins nor ends with a space.",
-        "  Hold\u2005the \t lantern ",
+        "  Hold\u2005the \t lantern",
         "Hold the lantern",
         _collapse_spaces,
     ),

@@ -2,8 +2,8 @@
 
 import re
 
+from lyricbert.songs.rules.headers import HEADER_START
 from lyricbert.songs.rules.rule import Rule, first_line, last_line, remove
-from lyricbert.songs.rules.sections import HEADER_START
 
 # A page header and a description are shorter. The limit makes the time of these rules linear.
 _WINDOW = 2000
@@ -13,15 +13,13 @@ _DESCRIPTION_AFTER_HEADER = re.compile(
 )
 _DESCRIPTION_ALONE = re.compile(r'[^\n]*?[.…!?"”)] ?Read More(?=\n|\Z| ?\[)')
 # " Live" ends the first line of an offer. "See" must not occur again before it, so that no lyrics are taken with it.
-_OFFERS = re.compile(
-    r"(?:See (?:(?!See )[^\n]){1,80}? Live\n?Get tickets as low as [$£€]\d{1,9}(?:[.,]\d{2,3}){0,3})+\n?"
-)
+_OFFERS = re.compile(r"See (?:(?!See )[^\n]){1,80}? Live\n?Get tickets as low as [$£€]\d{1,9}(?:[.,]\d{2,3}){0,3}\n?")
 # Lyrics follow a prompt without a space. "You might also like to dance" and "(You might also like)" are lyrics.
 _PROMPTS = re.compile(
-    r"(?<![ (\"'“‘«])(?:You might also like)+(?:\n|\Z|(?=[\[(]|[\"'“‘«¿¡…]{0,3}\w))"
-    r"|(?<= )(?:You might also like)+(?=\[|[A-Z])"
+    r"You might also like(?:(?<![ (\"'“\u2018«]You might also like)(?:\n|\Z|(?=[\[(]|[\"'“\u2018«¿¡…]{0,3}\w))"
+    r"|(?<= You might also like)(?=\[|[A-Z]))"
 )
-_EMBEDS = ("EmbedShare URLCopyEmbedCopy", "Share URLCopyEmbedCopy", "Embed")
+_EMBEDS = ("EmbedShare URLCopyEmbedCopy", "Embed")
 _COUNT = re.compile(r"(?:\d+(?:\.\d+)?[KM]|\d+)$", re.ASCII)
 
 
@@ -33,7 +31,8 @@ def _page_header_end(text: str, start: int, end: int, title: str) -> int:
     named = f"{title} Lyrics"
     if title and (at := head.find(named, after)) >= 0:
         at += len(named)
-        if contributors or (at == len(named) and head[at : at + 1] != " "):
+        attached = not head.startswith(tuple(" ,.;:!?-"), at)
+        if contributors or (attached and (at == len(named) or head.startswith("Translations"))):
             return start + at
     bracket = head.find("[", after)
     if bracket > after and head.endswith("Lyrics", 0, bracket) and HEADER_START.match(head, bracket):
@@ -111,7 +110,7 @@ def _remove_embed(text: str, title: str) -> tuple[str, int]:
 RULES = (
     Rule(
         "Genius song descriptions",
-        'The description of a song that ends in "Read More" is removed before the first line, or after the page\'s header.',
+        'A description of the song that ends in "Read More" is removed before the first line.',
         "12 ContributorsCopper Bell Lyrics“Copper Bell” is about a bell… Read More [Verse 1]\nRing it low",
         "Ring it low",
         _remove_description,

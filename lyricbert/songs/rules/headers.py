@@ -1,8 +1,8 @@
-"""Rules for headers of sections, repeat marks, and lines without words."""
+"""Rules for headers of sections."""
 
 import re
 
-from lyricbert.songs.rules.rule import Rule, is_header, remove
+from lyricbert.songs.rules.rule import Rule, is_header
 
 # Words that begin a header. They need square brackets, or one of the other forms below.
 _KINDS = (
@@ -25,11 +25,12 @@ def _one_of(words: tuple[str, ...]) -> str:
     return "|".join(word.replace("-", "[- ]?") for word in sorted(words, key=len, reverse=True))
 
 
-_NUMBER = r"(?: ?(?:\d{1,2}|[ivx]{1,4}|one|two|three|four|five)\b)"
-_TIMES = r"(?:x ?\d{1,2}|\d{1,2} ?x|× ?\d{1,2}|\d{1,2} ?×)"
+_NUMBER = r"(?: ?(?:[0-9]{1,2}|[ivx]{1,4}|one|two|three|four|five)\b)"
+# A repeat mark.
+TIMES = r"(?:[x\xd7] ?[0-9]{1,2}|[0-9]{1,2} ?[x\xd7])"
 _KIND = rf"(?:{_one_of(_KINDS)})"
 _ANY_KIND = rf"(?:{_one_of(_KINDS + _BRACKETED_KINDS)})"
-_PERFORMERS = r" ?[:(–—-]"
+_PERFORMERS = r" ?[:(\u2013\u2014-]"
 
 # The start of a header that may go on in the next line.
 HEADER_START = re.compile(
@@ -37,31 +38,23 @@ HEADER_START = re.compile(
 )
 _BROKEN = re.compile(rf"\[{_ANY_KIND}{_NUMBER}?{_PERFORMERS}[^\[\]]{{0,100}}\]", re.IGNORECASE)
 _BARE = re.compile(
-    rf"^(?:\(((?:repeat )?{_KIND}{_NUMBER}?(?: ?:[^()\n]{{0,100}})?) ?{_TIMES}?\)"
+    rf"\(((?:repeat )?{_KIND}{_NUMBER}?(?: ?:[^()\n]{{0,100}})?) ?{TIMES}?\)"
     rf"|({_KIND}{_NUMBER}?) ?:"
-    rf"|({_KIND} ?\d{{1,2}})"
-    rf"|({_KIND}{_NUMBER}?) ?[(\[]?{_TIMES}[)\]]?)$",
-    re.IGNORECASE | re.MULTILINE,
+    rf"|({_KIND}[ ]?[0-9]{{1,2}})"
+    rf"|({_KIND}{_NUMBER}?) ?[(\[]?{TIMES}[)\]]?",
+    re.IGNORECASE,
 )
+_BARE_ENDS = ":)]0123456789xX\xd7"
 _INLINE = re.compile(
-    rf" ?(\[{_ANY_KIND}{_NUMBER}?(?:{_PERFORMERS}[^\[\]\n]{{0,150}})?(?: {_TIMES})?\]) ?", re.IGNORECASE
+    rf" ?(\[{_ANY_KIND}{_NUMBER}?(?:{_PERFORMERS}[^\[\]\n]{{0,150}})?(?: {TIMES})?\]) ?", re.IGNORECASE
 )
-# "x3" without brackets only at the end of a line, and only in lower case: "my X5" is a car.
-_REPEATS = re.compile(
-    rf"(?: ?[(\[] ?(?i:(?:repeat )?(?:{_TIMES}(?: times)?|\d{{1,2}} times)) ?[)\]] ?)+\n?"
-    r"|(?:^| )[x×]\d{1,2}(?:\n|\Z)",
-    re.MULTILINE,
-)
-_REPEATS_TRIGGER = re.compile(r"[xX×] ?\d|\d ?[xX×]|\d times")
-_NAME_END = re.compile(rf" ?[:(–—]| - | {_TIMES}$", re.IGNORECASE)
+_NAME_END = re.compile(rf" ?[:(\u2013\u2014]| - | {TIMES}$", re.IGNORECASE)
 _WORD = re.compile(r"\w")
-# A header without square brackets contains one of these.
-_TRIGGERS = tuple(word for word in _KINDS if "-" not in word)
 
 
 def name_of(header: str) -> str:
     """The name of the section that begins with `header`: "Verse 1" for `[Verse 1: Somebody]`."""
-    name = _NAME_END.split(header[1:-1].strip(" ("), maxsplit=1)[0].strip(" )")
+    name = _NAME_END.split(header[1:-1], maxsplit=1)[0].strip()
     return name if _WORD.search(name) else ""
 
 
@@ -74,21 +67,24 @@ def _join_headers(text: str, title: str) -> tuple[str, int]:
         if "\n" not in match[0] or "\n\n" in match[0]:
             return match[0]
         joined += 1
-        return " ".join(match[0].split()).replace(" ]", "]")
+        return " ".join(match[0].split())
 
     return (_BROKEN.sub(join, text), joined) if "[" in text else (text, 0)
 
 
 def _bracket_headers(text: str, title: str) -> tuple[str, int]:
-    lower = text.lower()
-    if not any(word in lower for word in _TRIGGERS):
-        return text, 0
-    return _BARE.subn(lambda match: f"[{next(filter(None, match.groups()))}]", text)
+    lines = text.split("\n")
+    bare = 0
+    for number, line in enumerate(lines):
+        if line and line[-1] in _BARE_ENDS and (match := _BARE.fullmatch(line)):
+            lines[number] = f"[{next(filter(None, match.groups()))}]"
+            bare += 1
+    return ("\n".join(lines), bare) if bare else (text, 0)
 
 
 def _separate_headers(text: str, title: str) -> tuple[str, int]:
-    if "[" not in text:
-        return text, 0
+    if f"\n{text}".count("\n[") == text.count("[") and f"{text}\n".count("]\n") == text.count("]"):
+        return text, 0  # every header has a line of its own
     separated = 0
 
     def separate(match: re.Match[str]) -> str:
@@ -100,16 +96,6 @@ def _separate_headers(text: str, title: str) -> tuple[str, int]:
         return before + match[1] + after
 
     return _INLINE.sub(separate, text), separated
-
-
-def _remove_repeats(text: str, title: str) -> tuple[str, int]:
-    return remove(_REPEATS, text, " ") if _REPEATS_TRIGGER.search(text) else (text, 0)
-
-
-def _remove_wordless(text: str, title: str) -> tuple[str, int]:
-    lines = text.split("\n")
-    kept = [line for line in lines if not line or _WORD.search(line)]
-    return ("\n".join(kept), len(lines) - len(kept)) if len(kept) < len(lines) else (text, 0)
 
 
 def _remove_headers(text: str, title: str) -> tuple[str, int]:
@@ -134,29 +120,15 @@ RULES = (
         _bracket_headers,
     ),
     Rule(
-        "repeat marks",
-        "`(x2)`, `[2x]`, `(repeat x3)` and `x4` at the end of a line are removed; the line is not repeated.",
-        "Ring it low (x2)\nRing it high x3",
-        "Ring it low\nRing it high",
-        _remove_repeats,
-    ),
-    Rule(
         "headers in a line of lyrics",
         "A header that names a known kind of section gets a line of its own; `[softly] now` stays.",
         "[Chorus] Ring it low\n[softly] now",
         "Ring it low\n[softly] now",
         _separate_headers,
     ),
-    Rule(
-        "lines without words",
-        "A line without a letter, digit or underscore is removed.",
-        "Ring it low\n***\nRing it high",
-        "Ring it low\nRing it high",
-        _remove_wordless,
-    ),
 )
 
-# Comes last, once: it is the only rule that may not see its own result, because it removes the names.
+# Applied once, after all other rules, because it removes the names of the sections.
 HEADERS = Rule(
     "section headers",
     "A line in square brackets begins a section; its text up to a colon is kept beside the section as its name.",
