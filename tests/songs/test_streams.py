@@ -114,7 +114,7 @@ def test_standard_input(monkeypatch, format):
 
 def test_prepare_reads_standard_input_and_says_what_is_wrong_with_it(tmp_path, monkeypatch, model_dir):
     standard_input(monkeypatch, 'tag,lyrics\npop,"night moon"\nmisc,rain\n,fire road\n')
-    flags = ("--out", tmp_path / "out", "--tokenizer", model_dir, "--val-fraction", 0.5)
+    flags = ("--out", tmp_path / "out", "--tokenizer", model_dir, "--val-fraction", 0.5, "--seed", 9)
     call(prepare.main, "-", "--format", "csv", "--exclude-tag", "Misc", *flags)
     store = open_store(tmp_path / "out")
     assert len(store.song_split) == 2
