@@ -114,12 +114,12 @@ def test_standard_input(monkeypatch, format):
 
 def test_prepare_reads_standard_input_and_says_what_is_wrong_with_it(tmp_path, monkeypatch, model_dir):
     standard_input(monkeypatch, 'tag,lyrics\npop,"night moon"\nmisc,rain\n,fire road\n')
-    flags = ("--out", tmp_path / "out", "--tokenizer", model_dir, "--val-fraction", 0.5, "--seed", 9)
+    flags = ("--out", tmp_path / "out", "--tokenizer", model_dir, "--val-fraction", 0.5, "--seed", 2)
     call(prepare.main, "-", "--format", "csv", "--exclude-tag", "Misc", *flags)
     store = open_store(tmp_path / "out")
     assert len(store.song_split) == 2
     assert store.meta["dropped"] == {"songs with tag Misc (--exclude-tag)": 1}
-    assert store.meta["sources"] == [{"name": "-", "sha256": None}]
+    assert json.loads((store.path / "sources.jsonl").read_text()) == {"name": "-", "sha256": None}
     standard_input(monkeypatch, '[{"lyrics": 5')
     for arguments, complaint in (
         (["-"], "say its format with --format"),
