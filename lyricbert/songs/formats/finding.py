@@ -4,52 +4,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from lyricbert.errors import UserError
+from lyricbert.songs.formats.lyrics_file import SUPPORTED, TEXT_FORMATS, LyricsFile, format_of
 from lyricbert.songs.formats.optional import import_optional
-
-TEXT_FORMATS = ("txt", "lrc", "json", "jsonl", "csv", "tsv")
-COMPRESSIONS = ("gz", "zst")
-SUPPORTED = ", ".join(f".{format}" for format in (*TEXT_FORMATS, "parquet")) + " (also as .gz or .zst)"
 
 # Files of a tokenizer that look like lyrics. Those in JSON have no lyrics field.
 _TOKENIZER_FILES = ("vocab.txt", "merges.txt")
-
-
-@dataclass(frozen=True, slots=True)
-class LyricsFile:
-    """A file with lyrics.
-
-    `location`: its path as text, "-" for standard input. A text needs less memory than a `Path`, and there can be
-    millions. `format`: one of `TEXT_FORMATS`, or "parquet". `compression`: one of `COMPRESSIONS`, or "". `named`: the
-    user named this file; otherwise it was found in a folder. `artist`: the name of the subfolder that it was found in.
-    """
-
-    location: str
-    format: str
-    compression: str = ""
-    named: bool = True
-    artist: str = ""
-
-    @property
-    def path(self) -> Path:
-        return Path(self.location)
-
-    @property
-    def stem(self) -> str:
-        """The file's name without its suffixes, such as ".csv.gz"."""
-        name = os.path.basename(self.location)
-        suffixes = f".{self.format}" + (f".{self.compression}" if self.compression else "")
-        return name[: -len(suffixes)] if name.lower().endswith(suffixes) else name
-
-    @property
-    def is_standard_input(self) -> bool:
-        return self.location == "-"
-
-    def __str__(self) -> str:
-        return "standard input" if self.is_standard_input else self.location
 
 
 def list_files(sources: Iterable[Path], dropped: Counter[str], standard_input: str | None = None) -> list[LyricsFile]:
@@ -88,25 +50,17 @@ def _named_file(path: Path) -> LyricsFile:
         raise UserError(f"{path}: neither a file nor a folder; to read from a pipe, give - and --format")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; check the path")
-    format, compression = _format_of(path.name)
+    format, compression = format_of(path.name)
     if not format:
         raise UserError(f"{path}: unsupported file type; give {SUPPORTED} files or folders of them")
     return LyricsFile(str(path), format, compression)
-
-
-def _format_of(name: str) -> tuple[str, str]:
-    """(format, compression) of a file with this name; ("", "") if it is not supported."""
-    *_, before, last = ["", "", *name.lower().split(".")]
-    if last in COMPRESSIONS and before in TEXT_FORMATS:
-        return before, last
-    return (last, "") if last in (*TEXT_FORMATS, "parquet") else ("", "")
 
 
 def _files_in_folder(folder: Path, dropped: Counter[str]) -> list[LyricsFile]:
     found = []
     for location in sorted(_walk(str(folder), dropped, set())):
         parent, name = os.path.split(location)
-        format, compression = _format_of(name)
+        format, compression = format_of(name)
         if not format:
             dropped[f"{_kind_of(name)} (skipped)"] += 1
         elif name.lower() in _TOKENIZER_FILES:
