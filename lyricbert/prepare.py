@@ -24,7 +24,7 @@ from typing import Any
 
 from lyricbert.config import option, parse
 from lyricbert.errors import run_command
-from lyricbert.songs.formats.lyrics_file import TEXT_FORMATS
+from lyricbert.songs.formats.files import TEXT_FORMATS
 from lyricbert.songs.formats.options import ReadOptions
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lyricbert.errors import UserError
 from lyricbert.songs.formats.errors import NoLyricsError
 from lyricbert.songs.formats.fields import make_record, names_of_fields
-from lyricbert.songs.formats.lyrics_file import LyricsFile
+from lyricbert.songs.formats.files import LyricsFile
 from lyricbert.songs.formats.options import ReadOptions
 from lyricbert.songs.record import Record
 

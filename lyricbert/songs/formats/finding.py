@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lyricbert.errors import UserError
-from lyricbert.songs.formats.lyrics_file import SUPPORTED, TEXT_FORMATS, LyricsFile, format_of
+from lyricbert.songs.formats.files import SUPPORTED, TEXT_FORMATS, LyricsFile, format_of
 from lyricbert.songs.formats.optional import import_optional
 
 # Files of a tokenizer that look like lyrics. Those in JSON have no lyrics field.

@@ -15,8 +15,8 @@ from typing import Any
 from lyricbert.errors import UserError
 from lyricbert.songs.formats.errors import NoLyricsError
 from lyricbert.songs.formats.fields import label, make_record, names_of_fields
+from lyricbert.songs.formats.files import LyricsFile
 from lyricbert.songs.formats.json_values import JSONError, decode, read_values
-from lyricbert.songs.formats.lyrics_file import LyricsFile
 from lyricbert.songs.formats.options import ReadOptions
 from lyricbert.songs.formats.streams import open_text
 from lyricbert.songs.record import Record

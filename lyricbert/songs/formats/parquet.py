@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lyricbert.songs.formats.columns import find_columns
-from lyricbert.songs.formats.lyrics_file import LyricsFile
+from lyricbert.songs.formats.files import LyricsFile
 from lyricbert.songs.formats.optional import import_optional
 from lyricbert.songs.formats.options import ReadOptions
 from lyricbert.songs.formats.streams import damaged, read_errors_as_user_error

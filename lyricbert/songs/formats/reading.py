@@ -7,9 +7,9 @@ from itertools import chain, islice
 
 from lyricbert.songs.formats.errors import NoLyricsError
 from lyricbert.songs.formats.fields import label
+from lyricbert.songs.formats.files import LyricsFile
 from lyricbert.songs.formats.json_songs import read_json, read_jsonl
 from lyricbert.songs.formats.lrc import read_lrc
-from lyricbert.songs.formats.lyrics_file import LyricsFile
 from lyricbert.songs.formats.options import ReadOptions
 from lyricbert.songs.formats.parquet import read_parquet
 from lyricbert.songs.formats.tables import read_table

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import IO, Any, TextIO
 
 from lyricbert.errors import UserError
-from lyricbert.songs.formats.lyrics_file import LyricsFile
+from lyricbert.songs.formats.files import LyricsFile
 from lyricbert.songs.formats.zst import ZstandardFile
 
 _BLOCK = 1 << 16  # bytes

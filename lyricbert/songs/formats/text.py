@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from lyricbert.songs.formats.fields import label
-from lyricbert.songs.formats.lyrics_file import LyricsFile
+from lyricbert.songs.formats.files import LyricsFile
 from lyricbert.songs.formats.options import ReadOptions
 from lyricbert.songs.formats.streams import open_text
 from lyricbert.songs.record import Record
