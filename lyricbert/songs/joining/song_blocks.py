@@ -11,7 +11,7 @@ from lyricbert.errors import UserError
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.array_files import ArrayFile, open_array_file
 from lyricbert.songs.groups import group_sums
-from lyricbert.songs.shard import ARRAYS, read_dropped
+from lyricbert.songs.sharding.shard import ARRAYS, read_dropped
 from lyricbert.songs.store import open_store
 
 LINES_OF_BLOCK = 2**17
