@@ -6,7 +6,8 @@
 On the held-out songs, the command measures the MLM loss and accuracy and the
 ranks of masked words, with the same masks for both models. It then trains the
 triplet task from both models, once for each seed. For a seed, both models get
-the same triplets.
+the same triplets. A store is refused if a model was trained on any of its
+held-out songs.
 
 It writes DIR/report.md and DIR/report.json. They give each metric for both
 models, the paired difference with its 95 % bootstrap interval over songs, and a

@@ -117,7 +117,7 @@ class PrepareConfig:
         "number of processes that clean and tokenize songs (default: the number of CPUs of this process, at most 32)",
         None,
         check="positive",
-        advice="Lower it to use less memory, about 150 MB a process. The store is the same for any number.",
+        advice="Lower it to use less memory, about 100 MB a process. The store is the same for any number.",
     )
     join: bool = option(
         "make one store of the token stores or parts that are given instead of lyrics",

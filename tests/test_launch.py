@@ -183,20 +183,22 @@ def test_sbatch_without_the_package_says_how_to_install_it(command, cluster):
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("script", "settings", "complaint"),
     [
-        ({"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
-        ({"OUT": "done"}, "/done/report: exists already and is not overwritten"),
-        ({"OUT": "lyrics.txt/out"}, "OUT=lyrics.txt/out: cannot be created"),
+        ("pipeline", {"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
+        ("pipeline", {"OUT": "done"}, "/done/report: exists already and is not overwritten"),
+        ("pipeline", {"OUT": "lyrics.txt/out"}, "OUT=lyrics.txt/out: cannot be created"),
+        ("prepare", {"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
+        ("prepare", {"DATA": "done"}, "DATA=done: exists already and is not overwritten"),
     ],
 )
-def test_a_pipeline_that_cannot_start_submits_nothing(cluster, settings, complaint):
+def test_jobs_that_cannot_start_are_not_submitted(cluster, script, settings, complaint):
     """A fake `sbatch` records its arguments."""
     write_programs(cluster / "bin", {"sbatch": f'echo "$@" >> "{cluster}/asked"'})
     (cluster / "lyrics.txt").write_text("la la la\n")
     (cluster / "done/report").mkdir(parents=True)
     variables = {"PATH": path_with(cluster / "bin"), "SOURCE": "lyrics.txt", **settings}
-    command = ["bash", ROOT / "launch/pipeline.sh"]
+    command = ["bash", ROOT / f"launch/{script}.sh"]
     done = subprocess.run(
         command, cwd=cluster, env=environment(variables), capture_output=True, text=True, timeout=PATIENCE
     )

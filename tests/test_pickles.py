@@ -16,6 +16,7 @@ import train_triplet
 from lyricbert import compare, fill, prepare
 from lyricbert.errors import UserError
 from lyricbert.files import sha256_of, write_json
+from lyricbert.models.history import RUNS_FILE, SONGS_FILE
 from lyricbert.songs.store import ARRAYS, open_store
 
 CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "state.json")
@@ -111,6 +112,20 @@ def test_in_a_model(tmp_path, store_dir, model_dir, payload, name):
     (model / name).write_bytes(payload)
     attempt(tmp_path, train_mlm.main, "--data", store_dir, "--model", model, "--out", tmp_path / "run")
     attempt(tmp_path, fill.main, "[MASK]", "--model", model)
+    attempt(
+        tmp_path, compare.main, "--data", store_dir, "--base", model, "--adapted", model, "--out", tmp_path / "report"
+    )
+
+
+@pytest.mark.parametrize("name", [RUNS_FILE, SONGS_FILE])
+def test_in_the_history_of_a_model(finished, tmp_path, store_dir, payload, name):
+    """Its checksum is valid."""
+    model = shutil.copytree(finished / "model", tmp_path / "model")
+    document = json.loads((model / RUNS_FILE).read_text())
+    (model / name).write_bytes(payload)
+    if name == SONGS_FILE:
+        write_json(model / RUNS_FILE, {**document, "songs": {"sha256": sha256_of(model / SONGS_FILE)}})
+    attempt(tmp_path, train_mlm.main, "--data", store_dir, "--model", model, "--out", tmp_path / "run")
     attempt(
         tmp_path, compare.main, "--data", store_dir, "--base", model, "--adapted", model, "--out", tmp_path / "report"
     )

@@ -8,9 +8,11 @@ import numpy as np
 
 from lyricbert.batches.examples import unit_examples
 from lyricbert.config import to_json
+from lyricbert.errors import UserError
 from lyricbert.evaluation.bootstrap import FEWEST_SONGS, PairedDifference, paired_difference, sum_by_song
 from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.evaluation.report import DECISIVE, FIGURES, MLM_FIGURES
+from lyricbert.models.history import read_history
 from lyricbert.models.loading import load_masked_lm, load_tokenizer_for
 from lyricbert.models.masked_lm import MaskedLM
 from lyricbert.runtime.distributed import World
@@ -40,8 +42,15 @@ class SongSums:
 
 
 def make_report(config: CompareConfig, store: TokenStore, world: World) -> dict[str, object]:
-    """Measure both models. Returns the content of report.json."""
+    """Measure both models. Returns the content of report.json.
+
+    Raises `UserError` if a model was trained on held-out songs of the store, or does not fit the store.
+    """
     sides = {"base": config.base, "adapted": config.adapted}
+    for side, name in sides.items():
+        problem = read_history(name).describe_seen(store)
+        if problem is not None:
+            raise UserError(f"--{side} {name} {problem}")
     for name in sides.values():
         TripletTask(config, name, store, world)  # raises a UserError now, not after the MLM evaluation
     figures, headless = _measure_masked_lms(sides, config, store, world)

@@ -29,6 +29,7 @@ _TABLE_TOP = 5
 class MaskedLMTask:
     """Trains a masked language model on the lines or sections of a store."""
 
+    name = "mlm"
     best_metric = "eval/loss"
 
     def __init__(self, model: MaskedLM, config: MaskedLMConfig, model_name: str, store: TokenStore, world: World):

@@ -48,6 +48,7 @@ class TripletModel(nn.Module):
 class TripletTask:
     """Trains a sentence encoder to place sections of the same song closer together than sections of other songs."""
 
+    name = "triplet"
     best_metric = "eval/triplet_loss"
 
     def __init__(self, config: TripletConfig, model_name: str, store: TokenStore, world: World):

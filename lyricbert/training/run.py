@@ -16,6 +16,7 @@ import torch
 from lyricbert.config import to_json
 from lyricbert.errors import UserError
 from lyricbert.files import write_errors_as_user_error, write_json
+from lyricbert.models.history import History
 from lyricbert.runtime.distributed import World
 from lyricbert.runtime.lock import LOCK, lock_run_directory
 from lyricbert.songs.store import TokenStore
@@ -29,7 +30,7 @@ from lyricbert.training.hooks.profile import ProfileHook
 from lyricbert.training.hooks.stop import StopHook
 from lyricbert.training.loop import Trainer
 from lyricbert.training.metrics import MetricsWriter, check_board_directory
-from lyricbert.training.result import save_model, set_model_aside
+from lyricbert.training.result import read_base_history, save_model, set_model_aside
 from lyricbert.training.resume import forget_unusable_best, is_newest, move_replaced_checkpoints, resume, run_identity
 from lyricbert.training.task import HeadWarmup, Task
 
@@ -65,14 +66,16 @@ def train_run(
     `clock` returns seconds; the run is timed with it. Raises `UserError`.
     """
     trainer = Trainer(task, config, world, head_warmup, clock)
+    base = History()  # only rank 0 reads it, because only rank 0 writes RUN/model
     with ExitStack() as stack:
         with world.raise_on_all_ranks():
             if world.is_main:
+                base = read_base_history(config.model, store)
                 stack.enter_context(lock_run_directory(config.out))
-        _train(trainer, config, store)
+        _train(trainer, config, store, base)
 
 
-def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
+def _train(trainer: Trainer, config: RunConfig, store: TokenStore, base: History) -> None:
     world = trainer.world
     identity = run_identity(config, store, trainer.train_step.precision)
     with world.raise_on_all_ranks():  # all ranks check the checkpoint before rank 0 writes
@@ -93,7 +96,7 @@ def _train(trainer: Trainer, config: RunConfig, store: TokenStore) -> None:
     with world.raise_on_all_ranks():
         if writer is not None:
             writer.close()
-            _finish(trainer, config)
+            _finish(trainer, config, store, base)
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def _report_missing_ranks_on_timeout(world: World) -> Iterator[None]:
         raise
 
 
-def _finish(trainer: Trainer, config: RunConfig) -> None:
+def _finish(trainer: Trainer, config: RunConfig, store: TokenStore, base: History) -> None:
     step = trainer.progress.step
     if trainer.fraction_done < 1:
         how = "the same command" if config.resume == "auto" else "the same command with --resume auto"
@@ -121,7 +124,8 @@ def _finish(trainer: Trainer, config: RunConfig) -> None:
     if model.exists():  # `_prepare_run_directory` keeps it only if it is the model of this finished run
         print(f"already finished at step {step}; kept {model}", file=sys.stderr)
     else:
-        print(f"finished at step {step}; {save_model(trainer, config)} is in {model}", file=sys.stderr)
+        which = save_model(trainer, config, store, base)
+        print(f"finished at step {step}; {which} is in {model}", file=sys.stderr)
 
 
 def _prepare_run_directory(

@@ -15,10 +15,12 @@ from lyricbert.batches.sampler import Sampler
 class Task(Protocol):
     """A task that the loop trains. It makes micro-batches, evaluates and saves the model.
 
-    `module(*micro_batch.inputs)` returns the summed loss of a micro-batch, float32 []. `best_metric`: name of the
-    held-out loss in `evaluate()`; the best evaluation is the one with the lowest value.
+    `module(*micro_batch.inputs)` returns the summed loss of a micro-batch, float32 []. `name`: of the task, for the
+    history of its models. `best_metric`: name of the held-out loss in `evaluate()`; the best evaluation is the one with
+    the lowest value.
     """
 
+    name: str
     best_metric: str
 
     @property
