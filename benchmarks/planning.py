@@ -2,9 +2,9 @@
 
     python benchmarks/planning.py --lines 100000000
 
-Creates a store with random offsets and sparse files of tokens and keys. Opens it like training, and requests steps. The
-memory is the peak of the process minus that of its imports. The memory-mapped pages of the store do not count, because
-the system can reclaim them at any time.
+Creates a store with random offsets, and with sparse files of tokens and keys. Opens it like training, and requests
+steps. The memory is the peak of the process minus that of its imports. The memory-mapped pages of the store do not
+count, because the system can reclaim them at any time.
 """
 
 import argparse

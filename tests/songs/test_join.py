@@ -95,6 +95,17 @@ def test_lines_with_the_same_tokens_do_not_leak(tmp_path):
     assert store.meta["dropped"]["validation lines that also occur in training"] > 100
 
 
+def test_lines_with_the_same_words_do_not_leak(tmp_path):
+    """A cased tokenizer gives "Night moon" and "night moon" different tokens."""
+    source = random.Random(7)
+    songs = [make_song(source) for _ in range(40)]
+    shard = write_songs_as_shard(tmp_path / "shard", [song[::order] for song in songs for order in (1, -1)])
+    np.save(shard / "token_keys.npy", np.arange(len(np.load(shard / "token_keys.npy"))))
+    store = join([shard], tmp_path / "store", JoinSettings(0.3, 0, "keep"))
+    assert not lines_of(store, TRAIN) & lines_of(store, VALIDATION)
+    assert store.meta["dropped"]["validation lines that also occur in training"] > 100
+
+
 def test_rows_and_duplicates_follow_the_songs(tmp_path, songs):
     store = join_songs(tmp_path / "songs", songs)
     rows = [json.loads(line) for line in (store.path / "songs.jsonl").read_text().splitlines()]

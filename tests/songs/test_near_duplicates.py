@@ -161,7 +161,7 @@ def test_songs_in_a_full_bucket_are_not_all_compared():
     signatures = source.integers(0, 2, (5000, COMPONENTS), np.uint8)
     signatures[1::2] = signatures[::2]
     signatures[1::2, :10] ^= 1
-    songs = np.arange(5000)
+    songs = source.permutation(5000)
     pairs = [
         pair
         for turn in range(5)
