@@ -28,7 +28,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard, or a finished token store that is read like one. `columns`: the arrays that `sharding.shard` describes."""
+    """A shard, or a finished store that is read like one. `columns`: the arrays that `sharding.shard` describes."""
 
     path: Path
     columns: dict[str, Column]
