@@ -52,6 +52,18 @@ def test_distinct_lines_and_sections_are_marked_once(store, tokenizer):
         assert len(section_examples(store, split)) < len(section_examples(store, split, distinct=False))
 
 
+def test_lines_that_differ_in_accents_only_do_not_leak(tmp_path, model_dir):
+    """An uncased tokenizer gives them the same tokens."""
+    lyrics = [song["lyrics"] for song in make_songs(30, seed=6)]
+    accented = [text.split("\n", 1)[1].replace("a", "á").replace("o", "ô") for text in lyrics]
+    (tmp_path / "a.json").write_text(json.dumps([{"lyrics": text} for text in lyrics + accented]))
+    split = ("--val-fraction", 0.3, "--near-duplicates", "keep")
+    call(prepare.main, tmp_path / "a.json", "--out", tmp_path / "out", "--tokenizer", model_dir, *split)
+    store = open_store(tmp_path / "out")
+    assert not set(lines_of(store, TRAIN)) & set(lines_of(store, VALIDATION))
+    assert store.meta["dropped"]["validation lines that also occur in training"] > 100
+
+
 def test_a_song_keeps_its_split_when_files_are_reordered(tmp_path, model_dir):
     songs = make_songs(30, seed=5)
     sides = []

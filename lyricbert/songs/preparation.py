@@ -10,10 +10,10 @@ from lyricbert import __version__
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, write_errors_as_user_error
 from lyricbert.runtime.lock import LOCK
-from lyricbert.songs.cutting import Rows, find_ranges
-from lyricbert.songs.join import JoinSettings, UnsuitableSongs, join_shards
-from lyricbert.songs.part import Part, check_that_parts_fit, open_part
-from lyricbert.songs.shard_making import Lyrics, ShardSettings, make_part
+from lyricbert.songs.joining.join import JoinSettings, UnsuitableSongs, join_shards
+from lyricbert.songs.sharding.cutting import Rows, find_ranges
+from lyricbert.songs.sharding.part import Part, check_that_parts_fit, open_part
+from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings, make_part
 from lyricbert.songs.show_cleaning import show_cleaning
 from lyricbert.songs.store import write_meta
 

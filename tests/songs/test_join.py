@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from made_shards import VOCABULARY, Song, make_song, write_songs_as_shard
 
-from lyricbert.songs import duplicates, song_blocks
-from lyricbert.songs.join import JoinSettings, UnsuitableSongs, join_shards
+from lyricbert.songs.joining import duplicates, song_blocks
+from lyricbert.songs.joining.join import JoinSettings, UnsuitableSongs, join_shards
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore, open_store, write_meta
 
 GROUP = JoinSettings(val_fraction=0.3, seed=0)
@@ -91,6 +91,17 @@ def test_lines_with_the_same_tokens_do_not_leak(tmp_path):
     with_marks = [[[line.replace("a", "a\u0947") for line in section] for section in song] for song in songs]
     store = join_songs(tmp_path / "songs", [*songs, *with_marks], JoinSettings(0.3, 0, "keep"))
     assert store.meta["near_duplicates"]["clusters"] == 0
+    assert not lines_of(store, TRAIN) & lines_of(store, VALIDATION)
+    assert store.meta["dropped"]["validation lines that also occur in training"] > 100
+
+
+def test_lines_with_the_same_words_do_not_leak(tmp_path):
+    """A cased tokenizer gives "Night moon" and "night moon" different tokens."""
+    source = random.Random(7)
+    songs = [make_song(source) for _ in range(40)]
+    shard = write_songs_as_shard(tmp_path / "shard", [song[::order] for song in songs for order in (1, -1)])
+    np.save(shard / "token_keys.npy", np.arange(len(np.load(shard / "token_keys.npy"))))
+    store = join([shard], tmp_path / "store", JoinSettings(0.3, 0, "keep"))
     assert not lines_of(store, TRAIN) & lines_of(store, VALIDATION)
     assert store.meta["dropped"]["validation lines that also occur in training"] > 100
 

@@ -8,10 +8,10 @@ import pytest
 from made_shards import VOCABULARY, Song, make_song, write_songs_as_shard
 from test_join import join, join_songs, lines_of
 
-from lyricbert.songs.buckets import MOST_SONGS, pairs_in_buckets
-from lyricbert.songs.clusters import Clusters
-from lyricbert.songs.join import JoinSettings
-from lyricbert.songs.near_duplicates import COMPONENTS
+from lyricbert.songs.joining.buckets import MOST_SONGS, pairs_in_buckets
+from lyricbert.songs.joining.clusters import Clusters
+from lyricbert.songs.joining.join import JoinSettings
+from lyricbert.songs.signatures import COMPONENTS
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
 from lyricbert.songs.words import line_keys, song_keys, word_hashes
 
@@ -161,7 +161,7 @@ def test_songs_in_a_full_bucket_are_not_all_compared():
     signatures = source.integers(0, 2, (5000, COMPONENTS), np.uint8)
     signatures[1::2] = signatures[::2]
     signatures[1::2, :10] ^= 1
-    songs = np.arange(5000)
+    songs = source.permutation(5000)
     pairs = [
         pair
         for turn in range(5)

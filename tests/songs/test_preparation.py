@@ -9,17 +9,17 @@ import pytest
 from conftest import make_songs
 
 import lyricbert.runtime.lock
-import lyricbert.songs.building
+import lyricbert.songs.sharding.building
 from lyricbert.errors import UserError
-from lyricbert.songs.cutting import Rows
 from lyricbert.songs.formats import ReadOptions
-from lyricbert.songs.join import JoinSettings
+from lyricbert.songs.joining.join import JoinSettings
 from lyricbert.songs.preparation import join_stores, list_ranges, prepare_part, prepare_store
 from lyricbert.songs.record import Record
-from lyricbert.songs.shard import write_shard
-from lyricbert.songs.shard_making import Lyrics, ShardSettings
+from lyricbert.songs.sharding.cutting import Rows
+from lyricbert.songs.sharding.shard import write_shard
+from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings
+from lyricbert.songs.sharding.work_directory import shards_in
 from lyricbert.songs.store import open_store
-from lyricbert.songs.work_directory import shards_in
 
 HALF = JoinSettings(0.5, 0)
 
@@ -95,7 +95,7 @@ def test_an_interrupted_command_continues_from_its_shards(settings, whole, tmp_p
         made.append(path)
         write_shard(path, *others)
 
-    monkeypatch.setattr(lyricbert.songs.building, "write_shard", write_and_note)
+    monkeypatch.setattr(lyricbert.songs.sharding.building, "write_shard", write_and_note)
     capfd.readouterr()
     prepare_store(settings, HALF, tmp_path / "store", 1)
     assert contents(tmp_path / "store") == whole

@@ -11,7 +11,8 @@ from lyricbert.errors import UserError
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.array_files import ArrayFile, open_array_file
 from lyricbert.songs.groups import group_sums
-from lyricbert.songs.shard import ARRAYS, read_dropped
+from lyricbert.songs.sharding.shard import ARRAYS, read_dropped
+from lyricbert.songs.store import ARRAYS as STORE_ARRAYS
 from lyricbert.songs.store import open_store
 
 LINES_OF_BLOCK = 2**17
@@ -27,7 +28,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard, or a finished token store that is read like one. `columns`: the arrays that `songs.shard` describes."""
+    """A shard, or a finished store that is read like one. `columns`: the arrays that `sharding.shard` describes."""
 
     path: Path
     columns: dict[str, Column]
@@ -71,6 +72,8 @@ _SONG_ARRAYS = ("song_sections", "song_keys", "signatures")
 def open_shard(path: Path) -> Shard:
     """Open a shard or a finished token store. Raises `UserError` if it is missing or damaged."""
     try:
+        for table in ("songs.jsonl", "sources.jsonl"):
+            (path / table).stat()
         if (path / "meta.json").is_file():
             return _open_store(path)
         return Shard(path, {name: open_array_file(path / f"{name}.npy") for name in ARRAYS}, read_dropped(path))
@@ -80,16 +83,16 @@ def open_shard(path: Path) -> Shard:
 
 def _open_store(path: Path) -> Shard:
     store = open_store(path)
-    opened = {array: open_array_file(path / f"{array}.npy") for array in ("tokens", "line_offsets", "line_keys")}
-    per_song = {array: open_array_file(path / f"{array}.npy") for array in ("song_keys", "signatures")}
+    arrays = {name: open_array_file(path / f"{name}.npy") for name in STORE_ARRAYS}
     columns: dict[str, Column] = {
-        "tokens": opened["tokens"],
-        "line_lengths": _Differences(opened["line_offsets"]),
-        "line_keys": opened["line_keys"],
-        "token_keys": _TokenKeys(opened["tokens"], opened["line_offsets"]),
-        "section_lines": _Differences(open_array_file(path / "section_offsets.npy")),
-        "song_sections": _Differences(open_array_file(path / "song_offsets.npy")),
-        **per_song,
+        "tokens": arrays["tokens"],
+        "line_lengths": _Differences(arrays["line_offsets"]),
+        "line_keys": arrays["line_keys"],
+        "token_keys": _TokenKeys(arrays["tokens"], arrays["line_offsets"]),
+        "section_lines": _Differences(arrays["section_offsets"]),
+        "song_sections": _Differences(arrays["song_offsets"]),
+        "song_keys": arrays["song_keys"],
+        "signatures": arrays["signatures"],
     }
     return Shard(path, columns, store.meta["dropped"])
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from lyricbert.errors import UserError
 from lyricbert.files import write_json
+from lyricbert.songs.sharding.work_directory import shards_in
 from lyricbert.songs.store import FORMAT_VERSION, PART, open_store
-from lyricbert.songs.work_directory import shards_in
 
 
 @dataclass(frozen=True)
