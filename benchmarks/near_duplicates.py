@@ -24,12 +24,12 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from lyricbert.hashing import hash64, sequence_keys
-from lyricbert.songs import clustering
 from lyricbert.songs.groups import group_starts, group_sums, take_groups
-from lyricbert.songs.join import JoinSettings, join_shards
-from lyricbert.songs.near_duplicates import signatures
-from lyricbert.songs.shard import write_shard
-from lyricbert.songs.song_blocks import open_shard, song_blocks
+from lyricbert.songs.joining import clustering
+from lyricbert.songs.joining.join import JoinSettings, join_shards
+from lyricbert.songs.joining.song_blocks import open_shard, song_blocks
+from lyricbert.songs.sharding.shard import write_shard
+from lyricbert.songs.signatures import signatures
 
 LINES, LINES_OF_SECTION, VOCABULARY = 32, 4, 50_000
 SONGS_OF_SHARD = 2_000  # 7 originals of 10 songs, and 3 variants

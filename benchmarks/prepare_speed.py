@@ -135,14 +135,14 @@ def time_stages(songs: Path, tokenizer: str) -> dict[str, float]:
     """Seconds of reading, of making shards, and of the join, one after the other in this process."""
     from collections import Counter
 
-    from lyricbert.songs.building import ShardBuilder
-    from lyricbert.songs.cutting import Rows, cut_into_batches
     from lyricbert.songs.formats import ReadOptions
-    from lyricbert.songs.join import JoinSettings, join_shards
+    from lyricbert.songs.joining.join import JoinSettings, join_shards
     from lyricbert.songs.line_tokenizer import LineTokenizer
-    from lyricbert.songs.shard_making import Lyrics
+    from lyricbert.songs.sharding.building import ShardBuilder
+    from lyricbert.songs.sharding.cutting import Rows, cut_into_batches
+    from lyricbert.songs.sharding.shard_making import Lyrics
+    from lyricbert.songs.sharding.work_directory import shards_in
     from lyricbert.songs.tokenizer import save_tokenizer
-    from lyricbert.songs.work_directory import shards_in
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     lyrics = Lyrics((songs,), None, ReadOptions())

@@ -23,19 +23,14 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from lyricbert.songs.cleaning import clean
-from lyricbert.songs.clustering import Songs, first_of_equal_songs, read_songs
-from lyricbert.songs.clusters import Clusters
-from lyricbert.songs.common_lines import unite_songs_with_common_lines
 from lyricbert.songs.groups import group_sums
-from lyricbert.songs.near_duplicates import (
-    COMPONENTS,
-    agreement,
-    signatures,
-    unite_equal_signatures,
-    unite_songs_with_common_words,
-)
-from lyricbert.songs.shard import write_shard
-from lyricbert.songs.song_blocks import SongBlock, open_shard, song_blocks
+from lyricbert.songs.joining.clustering import Songs, first_of_equal_songs, read_songs
+from lyricbert.songs.joining.clusters import Clusters
+from lyricbert.songs.joining.common_lines import unite_songs_with_common_lines
+from lyricbert.songs.joining.near_duplicates import unite_equal_signatures, unite_songs_with_common_words
+from lyricbert.songs.joining.song_blocks import SongBlock, open_shard, song_blocks
+from lyricbert.songs.sharding.shard import write_shard
+from lyricbert.songs.signatures import COMPONENTS, agreement, signatures
 from lyricbert.songs.words import line_keys, song_keys, word_hashes
 
 SAMPLE, LEAST_LINES = 600, 8

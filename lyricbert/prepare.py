@@ -210,11 +210,11 @@ def verify(sources: tuple[Path, ...]) -> str:
 def prepare(config: PrepareConfig) -> str:
     """Do what a command with lyrics or --join does. Returns what it prints."""
     from lyricbert.songs import preparation
-    from lyricbert.songs.cutting import parse_rows
     from lyricbert.songs.description import summary
     from lyricbert.songs.formats import ReadOptions
-    from lyricbert.songs.join import JoinSettings
-    from lyricbert.songs.shard_making import Lyrics, ShardSettings
+    from lyricbert.songs.joining.join import JoinSettings
+    from lyricbert.songs.sharding.cutting import parse_rows
+    from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings
 
     options = ReadOptions(
         text_field=config.text_field,

@@ -10,18 +10,21 @@ from lyricbert import __version__
 from lyricbert.errors import UserError
 from lyricbert.files import new_directory, write_errors_as_user_error
 from lyricbert.runtime.lock import LOCK
-from lyricbert.songs.cutting import Rows, find_ranges
-from lyricbert.songs.join import JoinSettings, UnsuitableSongs, join_shards
-from lyricbert.songs.part import Part, check_that_parts_fit, open_part
-from lyricbert.songs.shard_making import Lyrics, ShardSettings, make_part
+from lyricbert.songs.joining.join import JoinSettings, UnsuitableSongs, join_shards
+from lyricbert.songs.sharding.cutting import Rows, find_ranges
+from lyricbert.songs.sharding.part import Part, check_that_parts_fit, open_part
+from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings, make_part
 from lyricbert.songs.show_cleaning import show_cleaning
 from lyricbert.songs.store import write_meta
 
 
 def prepare_store(shards: ShardSettings, join: JoinSettings, out: Path, workers: int) -> dict[str, Any]:
     """Write the token store `out`. Returns the content of its meta.json. Raises `UserError`."""
-    with make_part(shards, out, workers) as part:
-        return _join([part], join, out, shards.lyrics.sources)
+    with make_part(shards, out, workers) as part, write_errors_as_user_error(out, "give another --out"):
+        # In the work directory, so that nothing else is left if the command is killed.
+        meta = _join([part], join, part.path / "store", shards.lyrics.sources)
+        (part.path / "store").rename(out)
+        return meta
 
 
 def prepare_part(shards: ShardSettings, out: Path, workers: int) -> int:
@@ -34,7 +37,10 @@ def prepare_part(shards: ShardSettings, out: Path, workers: int) -> int:
 
 def list_ranges(lyrics: Lyrics, count: int) -> list[Rows]:
     """At most `count` ranges of rows that are about equally long. Reads all lyrics. Raises `UserError`."""
-    return find_ranges(lyrics.files(Counter()), lyrics.read, count)
+    ranges = find_ranges(lyrics.files(Counter()), lyrics.read, count)
+    if not ranges:
+        raise UserError(f"{_named(lyrics.sources)}: no lyrics; check the files")
+    return ranges
 
 
 def show_sample(lyrics: Lyrics, count: int) -> str:

@@ -32,7 +32,7 @@ from lyricbert.files import as_json, sha256_of, write_json
 from lyricbert.songs.array_files import open_array_file
 
 FORMAT_VERSION = 2
-PART = "part.json"  # a directory with this file is a part of a store, see `lyricbert.songs.part`
+PART = "part.json"  # a directory with this file is a part of a store, see `lyricbert.songs.sharding.part`
 TRAIN, VALIDATION = 0, 1
 _TRAINING_ARRAYS = (
     "tokens",

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lyricbert.hashing import sequence_keys
-from lyricbert.songs.near_duplicates import signatures
-from lyricbert.songs.shard import write_shard
+from lyricbert.songs.sharding.shard import write_shard
+from lyricbert.songs.signatures import signatures
 from lyricbert.songs.words import line_keys, song_keys, word_hashes
 
 Song = list[list[str]]  # sections of lines

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from lyricbert.errors import UserError
-from lyricbert.songs.cutting import Rows, cut_into_batches, find_ranges, parse_rows
 from lyricbert.songs.record import Record
+from lyricbert.songs.sharding.cutting import Rows, cut_into_batches, find_ranges, parse_rows
 
 # File -> its records. "-" stands for a record that is dropped.
 FILES = {"a": "--abc-", "b": "--", "c": "d-efgh-", "d": "", "e": "i-", "f": "-"}

@@ -20,7 +20,18 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 def test_files_that_are_skipped_are_counted_by_kind(tmp_path):
     write(tmp_path, {"b.TXT": "song b", "a.txt": "song a", "deep/er/c.lrc": "[00:01]song c"})
-    skipped = ["README.md", "notes.MD", "LICENSE", "No. 5", "old.txt.bz2", "t.tar.gz", "cover.jpg", "model/vocab.txt"]
+    skipped = [
+        "README.md",
+        "notes.MD",
+        "LICENSE",
+        "No. 5",
+        "old.txt.bz2",
+        "t.tar.gz",
+        "cover.jpg",
+        "model/vocab.txt",
+        "csv",
+        "txt.gz",
+    ]
     write(tmp_path, dict.fromkeys(skipped, "[PAD]\n[UNK]"))
     records, dropped = read_and_count(tmp_path)
     assert [(record.id, record.artist) for record in records] == [("a", ""), ("b", ""), ("c", "er")]
@@ -29,7 +40,8 @@ def test_files_that_are_skipped_are_counted_by_kind(tmp_path):
         "files of kind .jpg (skipped)": 1,
         "files of kind .bz2 (skipped)": 1,
         "files of kind .tar.gz (skipped)": 1,
-        "files of unknown kind (skipped)": 2,
+        "files of kind .gz (skipped)": 1,
+        "files of unknown kind (skipped)": 3,
         "files of a tokenizer (skipped)": 1,
     }
 
@@ -102,7 +114,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr("lyricbert.songs.formats.files.os.scandir", refuse)
+    monkeypatch.setattr("lyricbert.songs.formats.finding.os.scandir", refuse)
     with pytest.raises(UserError, match=r"closed: cannot be read \(Permission denied\)"):
         list_files([tmp_path], Counter())
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from made_shards import VOCABULARY, Song, make_song, write_songs_as_shard
 
-from lyricbert.songs import duplicates, song_blocks
-from lyricbert.songs.join import JoinSettings, UnsuitableSongs, join_shards
+from lyricbert.songs.joining import duplicates, song_blocks
+from lyricbert.songs.joining.join import JoinSettings, UnsuitableSongs, join_shards
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore, open_store, write_meta
 
 GROUP = JoinSettings(val_fraction=0.3, seed=0)

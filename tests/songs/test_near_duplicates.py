@@ -8,10 +8,10 @@ import pytest
 from made_shards import VOCABULARY, Song, make_song, write_songs_as_shard
 from test_join import join, join_songs, lines_of
 
-from lyricbert.songs.buckets import MOST_SONGS, pairs_in_buckets
-from lyricbert.songs.clusters import Clusters
-from lyricbert.songs.join import JoinSettings
-from lyricbert.songs.near_duplicates import COMPONENTS
+from lyricbert.songs.joining.buckets import MOST_SONGS, pairs_in_buckets
+from lyricbert.songs.joining.clusters import Clusters
+from lyricbert.songs.joining.join import JoinSettings
+from lyricbert.songs.signatures import COMPONENTS
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
 from lyricbert.songs.words import line_keys, song_keys, word_hashes
 

@@ -9,17 +9,17 @@ import pytest
 from conftest import make_songs
 
 import lyricbert.runtime.lock
-import lyricbert.songs.building
+import lyricbert.songs.sharding.building
 from lyricbert.errors import UserError
-from lyricbert.songs.cutting import Rows
 from lyricbert.songs.formats import ReadOptions
-from lyricbert.songs.join import JoinSettings
+from lyricbert.songs.joining.join import JoinSettings
 from lyricbert.songs.preparation import join_stores, list_ranges, prepare_part, prepare_store
 from lyricbert.songs.record import Record
-from lyricbert.songs.shard import write_shard
-from lyricbert.songs.shard_making import Lyrics, ShardSettings
+from lyricbert.songs.sharding.cutting import Rows
+from lyricbert.songs.sharding.shard import write_shard
+from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings
+from lyricbert.songs.sharding.work_directory import shards_in
 from lyricbert.songs.store import open_store
-from lyricbert.songs.work_directory import shards_in
 
 HALF = JoinSettings(0.5, 0)
 
@@ -88,13 +88,14 @@ def test_an_interrupted_command_continues_from_its_shards(settings, whole, tmp_p
     finished = interrupt(settings, tmp_path / "store", workers)
     assert len(finished) >= 5
     (finished[0].parent / ".shard-000099.tmp-1").mkdir()  # of a killed worker
+    (finished[0].parent / ".store.tmp-1").mkdir()  # of a killed join
     made = []
 
     def write_and_note(path: Path, *others: object) -> None:
         made.append(path)
         write_shard(path, *others)
 
-    monkeypatch.setattr(lyricbert.songs.building, "write_shard", write_and_note)
+    monkeypatch.setattr(lyricbert.songs.sharding.building, "write_shard", write_and_note)
     capfd.readouterr()
     prepare_store(settings, HALF, tmp_path / "store", 1)
     assert contents(tmp_path / "store") == whole
@@ -159,6 +160,21 @@ def parts(settings, tmp_path_factory) -> list[Path]:
         prepare_part(replace(settings, rows=rows, batch_characters=4000), folder / str(number), workers=1)
     assert sorted(path.name for path in folder.iterdir()) == ["0", "1", "2", "3"]
     return [folder / str(number) for number in range(4)]
+
+
+def test_a_part_holds_only_what_the_join_needs(settings, tmp_path):
+    work = tmp_path / ".part.shards"
+    (work / ".shard-000000.tmp-1").mkdir(parents=True)  # of a killed command
+    prepare_part(settings, tmp_path / "part", workers=1)
+    names = {path.name for path in (tmp_path / "part").iterdir() if not path.name.startswith("shard-")}
+    assert names == {"made-from.json", "part.json", "tokenizer"}
+    assert not work.exists()
+
+
+def test_ranges_of_no_lyrics_are_a_user_error(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(UserError, match=r"empty\.txt: no lyrics"):
+        list_ranges(Lyrics((tmp_path / "empty.txt",), None, ReadOptions()), 3)
 
 
 def test_joined_parts_are_the_store_of_one_command(parts, whole, tmp_path):

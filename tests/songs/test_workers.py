@@ -11,7 +11,7 @@ from conftest import ROOT, children
 from forked import PATIENCE
 
 from lyricbert.errors import Interrupted, UserError
-from lyricbert.songs.workers import call_in_worker, map_in_workers
+from lyricbert.songs.sharding.workers import call_in_worker, map_in_workers
 
 
 def square(number: int) -> tuple[int, int]:

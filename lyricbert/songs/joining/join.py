@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from lyricbert.errors import UserError
-from lyricbert.songs.clustering import (
+from lyricbert.songs.groups import group_sums
+from lyricbert.songs.joining.clustering import (
     Songs,
     describe_clusters,
     find_clusters,
@@ -20,13 +21,12 @@ from lyricbert.songs.clustering import (
     longest_of_clusters,
     read_songs,
 )
-from lyricbert.songs.duplicates import HELD_OUT, KEPT, drop_leaked_lines, mark_first_lines
-from lyricbert.songs.groups import group_sums
-from lyricbert.songs.song_blocks import SongBlock, open_shard, song_blocks
-from lyricbert.songs.split import split_songs
+from lyricbert.songs.joining.duplicates import HELD_OUT, KEPT, drop_leaked_lines, mark_first_lines
+from lyricbert.songs.joining.song_blocks import SongBlock, open_shard, song_blocks
+from lyricbert.songs.joining.split import split_songs
+from lyricbert.songs.joining.store_writer import Decisions, write_arrays
+from lyricbert.songs.joining.tables import write_songs, write_sources
 from lyricbert.songs.store import TRAIN, VALIDATION
-from lyricbert.songs.store_writer import Decisions, write_arrays
-from lyricbert.songs.tables import write_songs, write_sources
 
 NEAR_DUPLICATES = ("group", "drop", "keep")
 
@@ -88,7 +88,7 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings, dro
 def _flag_lines(
     songs: Songs, blocks: list[SongBlock], original: np.ndarray, split: np.ndarray, dropped: Counter[str]
 ) -> np.ndarray:
-    """uint8 [lines]: the flags of `lyricbert.songs.duplicates`. `dropped` counts what is removed.
+    """uint8 [lines]: the flags of `lyricbert.songs.joining.duplicates`. `dropped` counts what is removed.
 
     `original` and `split` are those of `Decisions`. Raises `UnsuitableSongs` if a split would be empty.
     """

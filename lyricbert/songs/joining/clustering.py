@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyricbert.songs.clusters import Clusters
-from lyricbert.songs.common_lines import unite_songs_with_common_lines
 from lyricbert.songs.groups import group_sums
-from lyricbert.songs.near_duplicates import COMPONENTS, unite_equal_signatures, unite_songs_with_common_words
-from lyricbert.songs.song_blocks import SongBlock
+from lyricbert.songs.joining.clusters import Clusters
+from lyricbert.songs.joining.common_lines import unite_songs_with_common_lines
+from lyricbert.songs.joining.near_duplicates import unite_equal_signatures, unite_songs_with_common_words
+from lyricbert.songs.joining.song_blocks import SongBlock
+from lyricbert.songs.signatures import COMPONENTS
 
 
 @dataclass(frozen=True)

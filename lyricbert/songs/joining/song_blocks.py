@@ -11,7 +11,7 @@ from lyricbert.errors import UserError
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.array_files import ArrayFile, open_array_file
 from lyricbert.songs.groups import group_sums
-from lyricbert.songs.shard import ARRAYS, read_dropped
+from lyricbert.songs.sharding.shard import ARRAYS, read_dropped
 from lyricbert.songs.store import ARRAYS as STORE_ARRAYS
 from lyricbert.songs.store import open_store
 
@@ -28,7 +28,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard, or a finished token store that is read like one. `columns`: the arrays that `songs.shard` describes."""
+    """A shard, or a finished store that is read like one. `columns`: the arrays that `sharding.shard` describes."""
 
     path: Path
     columns: dict[str, Column]

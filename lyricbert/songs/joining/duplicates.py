@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from lyricbert.hashing import top_bits
-from lyricbert.songs.song_blocks import SongBlock
+from lyricbert.songs.joining.song_blocks import SongBlock
 from lyricbert.songs.store import TRAIN, VALIDATION
 
 # Bits of a line's flags.

@@ -11,7 +11,7 @@ from lyricbert.errors import UserError
 from lyricbert.songs.formats import LyricsFile
 from lyricbert.songs.record import Record
 
-BATCH_CHARACTERS = 2**21
+BATCH_CHARACTERS = 2**20
 # Counted for each record besides its lyrics, so that a batch of many tiny songs is small too.
 _RECORD_CHARACTERS = 64
 

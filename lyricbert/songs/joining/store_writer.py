@@ -10,10 +10,10 @@ from numpy.typing import DTypeLike
 
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.array_files import ArrayWriter, OffsetsWriter
-from lyricbert.songs.counts import SplitCounts
-from lyricbert.songs.duplicates import FIRST, KEPT, first_occurrences
 from lyricbert.songs.groups import group_sums
-from lyricbert.songs.song_blocks import SongBlock
+from lyricbert.songs.joining.counts import SplitCounts
+from lyricbert.songs.joining.duplicates import FIRST, KEPT, first_occurrences
+from lyricbert.songs.joining.song_blocks import SongBlock
 from lyricbert.songs.store import TRAIN, VALIDATION
 
 
@@ -22,7 +22,7 @@ class Decisions:
     """Which songs and lines of all shards are written, and to which split.
 
     `original`: int64 [songs], the song that is written instead of each song, itself if it is no duplicate. `split`:
-    uint8 [songs]. `flags`: uint8 [lines], see `lyricbert.songs.duplicates`.
+    uint8 [songs]. `flags`: uint8 [lines], see `lyricbert.songs.joining.duplicates`.
     """
 
     original: np.ndarray

@@ -3,11 +3,11 @@
 import numpy as np
 
 from lyricbert.hashing import derive_key
-from lyricbert.songs.buckets import pairs_in_buckets
-from lyricbert.songs.clusters import Clusters
 from lyricbert.songs.groups import group_starts
-from lyricbert.songs.near_duplicates import agreement
-from lyricbert.songs.song_blocks import SongBlock
+from lyricbert.songs.joining.buckets import pairs_in_buckets
+from lyricbert.songs.joining.clusters import Clusters
+from lyricbert.songs.joining.song_blocks import SongBlock
+from lyricbert.songs.signatures import agreement
 
 # Songs are near if they share this part of the different lines of the one that has fewer of them.
 NEAR = 0.5

@@ -7,8 +7,8 @@ from typing import Any
 
 from lyricbert.errors import UserError
 from lyricbert.files import write_json
+from lyricbert.songs.sharding.work_directory import shards_in
 from lyricbert.songs.store import FORMAT_VERSION, PART, open_store
-from lyricbert.songs.work_directory import shards_in
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def open_part(path: Path) -> Part:
         return Part(path, {**meta, "dropped": {}}, [path])  # what the store's songs lost is counted when it is joined
     try:
         description = json.loads((path / PART).read_text(encoding="utf-8"))
-        version = description["format_version"]
-        description["dropped"], description["tokenizer"]["fingerprint"], description["rows"][1]
+        version, _, _ = description["format_version"], description["tokenizer"]["fingerprint"], description["rows"][1]
+        [description[key] for key in ("dropped", "lyricbert", "max_tokens", "sources")]
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         raise UserError(f"{path / PART}: damaged; make this part again") from None
     if version != FORMAT_VERSION:

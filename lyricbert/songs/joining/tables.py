@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from lyricbert.errors import UserError
-from lyricbert.songs.duplicates import KEPT
 from lyricbert.songs.groups import group_starts, group_sums
-from lyricbert.songs.shard import as_line
-from lyricbert.songs.song_blocks import Shard, SongBlock
-from lyricbert.songs.store_writer import Decisions
+from lyricbert.songs.joining.duplicates import KEPT
+from lyricbert.songs.joining.song_blocks import Shard, SongBlock
+from lyricbert.songs.joining.store_writer import Decisions
+from lyricbert.songs.sharding.shard import as_line
 
 _SONGS = "songs.jsonl"
 

@@ -45,6 +45,7 @@ def work_directory(out: Path) -> Iterator[Path]:
     with lock_run_directory(directory), clean_up_at_signal(keep_finished_shards):
         try:
             refuse_existing(out)  # the process that had the lock may have finished it
+            _remove_all_but_shards(directory)  # a killed command has left more
             yield directory
         except Interrupted:
             keep_finished_shards()

@@ -9,7 +9,7 @@ A shard still has duplicate songs and lines, and no split. It is a directory wit
     section_lines   int32 [sections], lines of each section
     song_sections   int32 [songs], sections of each song
     song_keys       int64 [songs], keys of all lines of each song
-    signatures      uint8 [songs, 128], MinHash of the words of each song (lyricbert.songs.near_duplicates)
+    signatures      uint8 [songs, 128], MinHash of the words of each song (lyricbert.songs.signatures)
     songs.jsonl     a JSON object a song: id, title, artist, genre, language, and the names of its sections
     sources.jsonl   a JSON object for each file that begins in this shard: name and SHA-256
     shard.json      what was dropped, and why; written last

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from lyricbert.errors import UserError
 from lyricbert.files import sha256_of
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.cleaning import Cleaned, clean
-from lyricbert.songs.cutting import Batch
 from lyricbert.songs.formats import LyricsFile
+from lyricbert.songs.formats.streams import read_errors_as_user_error
 from lyricbert.songs.groups import group_starts, group_sums, take_groups
 from lyricbert.songs.line_tokenizer import LineTokenizer
-from lyricbert.songs.near_duplicates import signatures
 from lyricbert.songs.record import Record
-from lyricbert.songs.shard import write_shard
+from lyricbert.songs.sharding.cutting import Batch
+from lyricbert.songs.sharding.shard import write_shard
+from lyricbert.songs.sharding.work_directory import shard_path
+from lyricbert.songs.signatures import signatures
 from lyricbert.songs.words import line_keys, song_keys, word_hashes
-from lyricbert.songs.work_directory import shard_path
 
 Songs = Sequence[tuple[Record, Cleaned]]
 
@@ -49,16 +49,14 @@ def _hash_file(file: LyricsFile) -> str | None:
     """None for standard input, which cannot be read twice."""
     if file.is_standard_input:
         return None
-    try:
+    with read_errors_as_user_error(file):
         return sha256_of(file.path)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); check the file and its permissions") from None
 
 
 def build_shard(
     records: Sequence[Record], tokenizer: LineTokenizer, dropped: Counter[str]
 ) -> tuple[dict[str, np.ndarray], Iterator[dict[str, Any]]]:
-    """(the arrays of a shard, the rows of its songs.jsonl), as `lyricbert.songs.shard` describes them.
+    """(the arrays of a shard, the rows of its songs.jsonl), as `lyricbert.songs.sharding.shard` describes them.
 
     `dropped` counts what is removed or changed, by reason.
     """
