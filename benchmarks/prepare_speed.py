@@ -3,17 +3,19 @@
     python benchmarks/prepare_speed.py --songs SONGS.jsonl --tokenizer MODEL
 
 SONGS.jsonl has songs with a `lyrics` field. To make a larger corpus, it is used several times (--copies): each time the
-lines are shuffled over all songs, and the words of each line are rotated. So lines differ, and words are as frequent as
-in the songs. These contenders process all lines of all songs, in turns, in each of several rounds. The table has medians over the rounds. All processes of a contender may use the same two cores.
+lines are shuffled over all songs, and the words of each line are rotated. So lines differ, and words are as frequent
+as in the songs. These contenders process all lines of all songs, in turns, in each of several rounds. The table has
+medians over the rounds. All processes of a contender may use the same two cores.
 
     tokenizers    `encode_batch` of the tokenizers library, with two threads: only the ids, nothing is kept
     prepare 2     `python -m lyricbert.prepare --workers 2`, from the file to the finished store
     prepare 1     the same with one worker, so in one process
     datasets      `Dataset.map(batched=True, num_proc=2)` with the function of run_mlm.py (--line_by_line), to its cache
 
-"CPU" is the time that all processes of a contender have used a core, start included: it hardly depends on what else runs
-on the machine. "with start" is the time of the whole command. "without start" is, for prepare, that time less the time of the same
+"with start" is the time of the whole command. "without start" is, for prepare, that time less the time of the same
 command on two songs; for the others, only the time of `encode_batch` or `map`, with the lines already in memory.
+"CPU s" is the time for which all processes of a contender have used a core, start included. It hardly depends on what
+else runs on the machine.
 
 Then it calculates what more workers would give: the seconds that one process reads, and that one process joins, stay;
 the rest is divided by the number of workers (Amdahl's law).
