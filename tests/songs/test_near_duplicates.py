@@ -141,6 +141,15 @@ def test_clusters_and_split_do_not_depend_on_the_order_of_songs_and_shards(tmp_p
     assert sides(one) == sides(other)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (1, 2, 0)])
+def test_an_excerpt_is_near_its_song_also_if_a_copy_with_other_line_breaks_comes_first(tmp_path, order):
+    source = random.Random(6)
+    song, *others = [make_song(source, sections=8) for _ in range(21)]
+    versions = [song, rebreak(song, source), [*song[:2], *make_song(source, 2)]]
+    store = join_songs(tmp_path / "songs", [*(versions[place] for place in order), *others], SETTINGS["group"])
+    assert store.meta["near_duplicates"] == {"clusters": 1, "songs": 3, "largest": 3}
+
+
 def test_songs_that_are_near_no_added_song_never_move(tmp_path, corpus):
     source = random.Random(5)
     before = sides(join_songs(tmp_path / "0", corpus, SETTINGS["group"]))

@@ -51,8 +51,10 @@ def find_clusters(songs: Songs, blocks: list[SongBlock], original: np.ndarray, n
     clusters = Clusters(len(original))
     clusters.unite(everything, original)
     if near:
-        distinct = unite_equal_signatures(clusters, songs.signatures, everything[original == everything])
-        unite_songs_with_common_words(clusters, songs.signatures, distinct)
+        distinct = everything[original == everything]
+        of_each_signature = unite_equal_signatures(clusters, songs.signatures, distinct)
+        unite_songs_with_common_words(clusters, songs.signatures, of_each_signature)
+        # Songs with equal signatures may have other line breaks, so all are compared with the others here.
         unite_songs_with_common_lines(clusters, blocks, songs.lines, songs.signatures, distinct)
     return clusters.roots(everything)
 
