@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from lyricbert.songs.store import TokenStore, open_store
+from lyricbert.songs.verification import verify_store
 
 _BAR = 40  # characters
 _FREQUENT_LINES = 10
@@ -24,6 +25,7 @@ def describe_store(path: Path) -> str:
 
     Raises `UserError` if the store is damaged.
     """
+    verify_store(path)
     store = open_store(path)
     tokenizer = Tokenizer.from_file(str(path / "tokenizer" / "tokenizer.json"))
     blocks = [
