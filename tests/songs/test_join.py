@@ -79,7 +79,7 @@ def test_lengths_are_counted_as_by_numpy(tmp_path, songs):
         unique, counts = lengths[(split == side) & store.line_first], store.meta["counts"][name]
         assert counts["mean_length"] == round(float(unique.mean()), 2)
         assert counts["median_length"] == np.median(unique)
-        assert counts["p95_length"] == pytest.approx(np.percentile(unique, 95))
+        assert counts["p95_length"] == round(float(np.percentile(unique, 95)), 2)
         assert counts["max_length"] == unique.max()
         assert counts["tokens"] == lengths[split == side].sum()
 
