@@ -1,8 +1,8 @@
 """The words of lines, and the keys by which lines and songs are compared. They do not depend on a tokenizer.
 
 Case, accents and punctuation make no difference: "Café, don't!" has the words "cafe" and "dont". Vowel signs do make
-one, because without them the Hindi words कि and का would be equal. In scripts without spaces, such as Chinese, each
-character is a word.
+one, because without them the Hindi words कि and का would be equal. Those of Hebrew and Arabic make none, because they
+are usually left out. In scripts without spaces, such as Chinese, each character is a word.
 """
 
 import unicodedata
@@ -13,10 +13,13 @@ import numpy as np
 
 from lyricbert.hashing import sequence_keys
 
-_APOSTROPHES = "'\u2018\u2019\u02bb\u02bc`"
+# Apostrophes, and the tatweel, which makes Arabic words longer.
+_IGNORED = "'\u2018\u2019\u201b\u2032\u02b9\u02bb\u02bc`\u0640"
+_ACUTE_ACCENT = "\u00b4"  # often typed instead of an apostrophe
 _SCRIPTS_WITHOUT_SPACES = ("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
-# Unicode gives this combining class, or a higher one, to the accents of Latin, Greek and Cyrillic letters.
-_LOWEST_ACCENT = 200
+# Unicode gives these combining classes to the points of Hebrew, Arabic and Syriac letters, and to the accents of Latin,
+# Greek and Cyrillic ones.
+_ACCENTS = {*range(10, 37), *range(200, 255)}
 _VARIATION_SELECTORS = {0x34F, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 
 
@@ -50,6 +53,7 @@ def song_keys(line_keys: np.ndarray, lines_of_song: np.ndarray) -> np.ndarray:
 def _fold(text: str) -> str:
     """Remove case, accents and punctuation. Line breaks stay."""
     if not text.isascii():
+        text = text.replace(_ACUTE_ACCENT, "'")  # which normalization would make a space and an accent
         text = unicodedata.normalize("NFKD", text)  # separates accents from letters, and makes wide letters ordinary
     return text.translate(_FOLDED).casefold()
 
@@ -66,9 +70,9 @@ def _fold_character(character: str) -> str:
     category = unicodedata.category(character)
     if character == "\n":
         return character
-    if character in _APOSTROPHES or category in ("Cf", "Me") or ord(character) in _VARIATION_SELECTORS:
+    if character in _IGNORED or category in ("Cf", "Me") or ord(character) in _VARIATION_SELECTORS:
         return ""
-    if category == "Mn" and unicodedata.combining(character) >= _LOWEST_ACCENT:
+    if category == "Mn" and unicodedata.combining(character) in _ACCENTS:
         return ""
     if not character.isalnum() and category not in ("Mn", "Mc"):
         return " "
