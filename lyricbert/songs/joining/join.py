@@ -17,8 +17,8 @@ from lyricbert.songs.joining.clustering import (
     Songs,
     describe_clusters,
     find_clusters,
-    first_of_equal_songs,
     longest_of_clusters,
+    longest_of_equal_songs,
     read_songs,
 )
 from lyricbert.songs.joining.duplicates import HELD_OUT, KEPT, drop_leaked_lines, mark_first_lines
@@ -62,7 +62,7 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings, dro
     for shard in opened:
         dropped.update(shard.dropped)
     songs = read_songs(blocks)
-    original = first_of_equal_songs(songs.keys)
+    original = longest_of_equal_songs(songs)
     dropped["duplicate songs"] += len(original) - len(np.unique(original))
     clusters = find_clusters(songs, blocks, original, settings.near_duplicates != "keep")
     near_duplicates = describe_clusters(clusters, original)
