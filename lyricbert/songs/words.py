@@ -2,12 +2,12 @@
 
 Case, accents and punctuation make no difference: "Café, don't!" has the words "cafe" and "dont". Vowel signs do make
 one, because without them the Hindi words कि and का would be equal. Those of Hebrew and Arabic make none, because they
-are usually left out. In scripts without spaces, such as Chinese, each character is a word.
+are usually left out. In scripts without spaces, such as Chinese, each character begins a word of several characters.
 """
 
 import unicodedata
 from hashlib import blake2b
-from itertools import chain, groupby
+from itertools import chain, groupby, takewhile
 
 import numpy as np
 
@@ -16,7 +16,13 @@ from lyricbert.hashing import sequence_keys
 # Apostrophes, and the tatweel, which makes Arabic words longer.
 _IGNORED = "'\u2018\u2019\u201b\u2032\u02b9\u02bb\u02bc`\u0640"
 _ACUTE_ACCENT = "\u00b4"  # often typed instead of an apostrophe
-_SCRIPTS_WITHOUT_SPACES = ("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+# The characters that make a word in scripts without spaces, so that unrelated songs have few pairs of words in common:
+# see docs/splitting.md. Names of characters begin with the name of their script.
+_CHARACTERS_OF_WORD = {
+    **dict.fromkeys(("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "COMBINING KATAKANA"), 2),
+    **dict.fromkeys(("THAI", "LAO", "KHMER", "MYANMAR"), 5),
+}
+_MARK = "\0"  # is before that number and each character of such a script
 # Unicode gives these combining classes to the points of Hebrew, Arabic and Syriac letters, and to the accents of Latin,
 # Greek and Cyrillic ones.
 _ACCENTS = {*range(10, 37), *range(200, 255)}
@@ -31,7 +37,7 @@ def word_hashes(lines: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """
     text = "\n".join(_fold("\n".join(run)) for _, run in groupby(lines, str.isascii))
     folded_lines = text.split("\n") if lines else []
-    words_of_line = [folded.split() or [line] for folded, line in zip(folded_lines, lines, strict=True)]
+    words_of_line = [_words(folded) or [line] for folded, line in zip(folded_lines, lines, strict=True)]
     words = list(chain.from_iterable(words_of_line))
     places = {word: place for place, word in enumerate(set(words))}
     digests = b"".join(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest() for word in places)
@@ -48,6 +54,19 @@ def line_keys(hashes: np.ndarray, words_of_line: np.ndarray) -> np.ndarray:
 def song_keys(line_keys: np.ndarray, lines_of_song: np.ndarray) -> np.ndarray:
     """int64 [songs]: a key of the lines of each song, in order. `lines_of_song`: int64 [songs]."""
     return sequence_keys(line_keys, lines_of_song)
+
+
+def _words(folded: str) -> list[str]:
+    words = folded.split()
+    return [_word_from(words, place) for place in range(len(words))] if _MARK in folded else words
+
+
+def _word_from(words: list[str], place: int) -> str:
+    """The word that begins at a place: what is there, or several characters of a script without spaces."""
+    if words[place][0] != _MARK:
+        return words[place]
+    following = words[place : place + int(words[place][1])]
+    return "".join(takewhile(lambda word: word[0] == _MARK, following))
 
 
 def _fold(text: str) -> str:
@@ -76,8 +95,9 @@ def _fold_character(character: str) -> str:
         return ""
     if not character.isalnum() and category not in ("Mn", "Mc"):
         return " "
-    if unicodedata.name(character, "").startswith(_SCRIPTS_WITHOUT_SPACES):
-        return f" {character} "
+    for script, count in _CHARACTERS_OF_WORD.items():
+        if unicodedata.name(character, "").startswith(script):
+            return f" {_MARK}{count}{character} "
     return character
 
 

@@ -11,7 +11,8 @@ from test_join import join, join_songs, lines_of
 from lyricbert.songs.joining.buckets import MOST_SONGS, pairs_in_buckets
 from lyricbert.songs.joining.clusters import Clusters
 from lyricbert.songs.joining.join import JoinSettings
-from lyricbert.songs.signatures import COMPONENTS
+from lyricbert.songs.joining.near_duplicates import NEAR
+from lyricbert.songs.signatures import COMPONENTS, agreement, signatures
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
 from lyricbert.songs.words import line_keys, song_keys, word_hashes
 
@@ -110,6 +111,22 @@ def test_unrelated_songs_are_in_no_cluster(tmp_path):
         song[1][1] = songs[0][1][1]
     store = join_songs(tmp_path / "songs", songs, SETTINGS["group"])
     assert store.meta["near_duplicates"]["clusters"] == 0
+
+
+LETTERS = [("กขคงจชดตทนบปมยรลวสหอ", "าิีุูเแโ"), ("かさたなまらあはやわくすつぬむ", "きしちにみりいひけせてねめれう")]
+
+
+@pytest.mark.parametrize("letters", LETTERS)
+def test_in_scripts_without_spaces_covers_are_near_and_other_songs_are_not(letters):
+    """A few letters make all words, so all songs have the same pairs of letters."""
+    source = random.Random(4)
+    vocabulary = ["".join(source.choice(each) for each in letters * 2) for _ in range(1000)]
+    songs = [[source.choices(vocabulary, k=6) for _ in range(16)] for _ in range(10)]
+    covers = [[[*line[:3], source.choice(vocabulary), *line[4:]] for line in song] for song in songs]
+    hashes, words = word_hashes(["".join(word for line in song for word in line) for song in songs + covers])
+    rows = signatures(hashes, words)
+    assert agreement(rows, np.arange(10), np.arange(10, 20)).min() >= NEAR
+    assert agreement(rows, *np.triu_indices(10, 1)).max() < NEAR
 
 
 def test_drop_keeps_the_longest_song_with_the_ids_of_the_others(tmp_path):

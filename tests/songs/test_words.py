@@ -52,7 +52,7 @@ def test_words_their_order_and_vowel_signs_make_a_difference(one, other):
     assert key(one) != key(other)
 
 
-def test_a_character_of_a_script_without_spaces_is_a_word():
+def test_each_character_of_a_script_without_spaces_begins_a_word():
     assert word_hashes(["夜空 moon", "ไทย", "two words"])[1].tolist() == [3, 3, 2]
 
 
