@@ -102,7 +102,7 @@ LYRICS = [
     ("ten megabytes.txt", b"night moon " * 900_000, "only one song"),
     ("one word.txt", b"n" * 10_000_000, "1 lines unknown to the tokenizer"),
     ("same twice.jsonl", b'{"lyrics": "night moon"}\n' * 2, "only one song"),
-    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "none of the 2 songs is held out"),
+    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "all 2 songs are near duplicates"),
     ("binary.txt", bytes(range(256)) * 100, "not UTF-8"),
     ("latin1.txt", "café au lait".encode("latin1"), "not UTF-8"),
     ("latin1.csv", "lyrics\ncafé".encode("latin1"), "not UTF-8"),

@@ -165,3 +165,17 @@ def test_a_split_that_would_be_empty_is_refused(tmp_path, count, fraction, compl
     source = random.Random(4)
     with pytest.raises(UnsuitableSongs, match=complaint):
         join_songs(tmp_path / "songs", [make_song(source) for _ in range(count)], JoinSettings(fraction, 0))
+
+
+@pytest.mark.parametrize(
+    ("near_duplicates", "complaint"),
+    [
+        ("group", "all 4 songs are near duplicates, .* add other songs or give --near-duplicates keep"),
+        ("drop", r"only one song with lyrics; .*\(removed: 3 near-duplicate songs\)"),
+    ],
+)
+def test_versions_of_a_single_song_are_refused(tmp_path, near_duplicates, complaint):
+    song = make_song(random.Random(5))
+    versions = [song, song[1:], song[2:], song[::-1]]
+    with pytest.raises(UnsuitableSongs, match=complaint):
+        join_songs(tmp_path / "songs", versions, JoinSettings(0.3, 0, near_duplicates))
