@@ -48,7 +48,7 @@ def _counts(meta: dict[str, Any]) -> list[str]:
     """A table with a column for each split."""
     train, validation = meta["counts"]["train"], meta["counts"]["validation"]
     near = meta["near_duplicates"]
-    clusters = f"{near['songs']:,} songs in {near['clusters']:,} clusters"
+    clusters = f"{near['songs']:,} songs in {near['clusters']:,} clusters of up to {near['largest']:,}"
     return [
         f"{'':<14}{'train':>12}{'validation':>12}",
         *(f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train),
