@@ -108,7 +108,7 @@ def _find(name: str, filename: str) -> Path | None:
     """The path of a file of a model directory or hub name. None if the file does not exist or cannot be reached."""
     if os.path.isdir(name):
         path = Path(name) / filename
-        return path if path.exists() else None
+        return path if os.path.lexists(path) else None  # a broken link is damage
     try:
         return Path(hf_hub_download(name, filename))
     except Exception:  # the hub fails in many ways; loading the model reports those that matter

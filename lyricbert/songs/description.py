@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from lyricbert.songs.store import TokenStore, open_store
+from lyricbert.songs.verification import verify_store
 
 _BAR = 40  # characters
 _FREQUENT_LINES = 10
@@ -24,6 +25,7 @@ def describe_store(path: Path) -> str:
 
     Raises `UserError` if the store is damaged.
     """
+    verify_store(path)
     store = open_store(path)
     tokenizer = Tokenizer.from_file(str(path / "tokenizer" / "tokenizer.json"))
     blocks = [
@@ -46,7 +48,7 @@ def _counts(meta: dict[str, Any]) -> list[str]:
     """A table with a column for each split."""
     train, validation = meta["counts"]["train"], meta["counts"]["validation"]
     near = meta["near_duplicates"]
-    clusters = f"{near['songs']:,} songs in {near['clusters']:,} clusters"
+    clusters = f"{near['songs']:,} songs in {near['clusters']:,} clusters of up to {near['largest']:,}"
     return [
         f"{'':<14}{'train':>12}{'validation':>12}",
         *(f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train),

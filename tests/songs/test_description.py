@@ -33,6 +33,7 @@ def test_counts_lengths_languages_lines_and_samples(described):
     blocks = described.rstrip("\n").split("\n\n")
     titles = [block.splitlines()[0] for block in blocks]
     assert re.match(r"token store .*/store$", titles[0])
+    assert blocks[0].endswith("near duplicates: 0 songs in 0 clusters of up to 0 (--near-duplicates keep)")
     assert titles[1:4] == ["lengths of lines, in tokens:", "languages:", "most frequent lines:"]
     assert titles[4:7] == [f'a section of The Tests "Song {number}" [Chorus]:' for number in (1, 4, 7)]
     assert titles[7] == "removed or changed:"

@@ -1,6 +1,7 @@
 """Shards, parts and joins: the store does not depend on workers, interruptions or parts."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from conftest import make_songs
 import lyricbert.runtime.lock
 import lyricbert.songs.sharding.building
 from lyricbert.errors import UserError
+from lyricbert.files import write_json
 from lyricbert.songs.formats import ReadOptions
 from lyricbert.songs.joining.join import JoinSettings
 from lyricbert.songs.preparation import join_stores, list_ranges, prepare_part, prepare_store
@@ -19,7 +21,7 @@ from lyricbert.songs.sharding.cutting import Rows
 from lyricbert.songs.sharding.shard import write_shard
 from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings
 from lyricbert.songs.sharding.work_directory import shards_in
-from lyricbert.songs.store import open_store
+from lyricbert.songs.store import open_store, sum_of
 
 HALF = JoinSettings(0.5, 0)
 
@@ -195,6 +197,45 @@ def test_a_missing_or_repeated_part_is_refused(parts, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flip_bit, Path.unlink])
+@pytest.mark.parametrize("name", ["shard-000001/line_keys.npy", "shard-000001/songs.jsonl", "tokenizer/tokenizer.json"])
+def test_a_damaged_part_is_refused(parts, tmp_path, name, damage):
+    copy = shutil.copytree(parts[1], tmp_path / "copy")
+    damage(copy / name)
+    with pytest.raises(UserError, match=rf"copy/{name}: .*; make this part again"):
+        join_stores((parts[0], copy, *parts[2:]), HALF, tmp_path / "store")
+
+
+def test_a_part_without_one_of_its_shards_is_refused(parts, tmp_path):
+    copy = shutil.copytree(parts[1], tmp_path / "copy")
+    shutil.rmtree(copy / "shard-000000")
+    with pytest.raises(UserError, match=r"copy/shard-000000/.*: cannot be read .*; make this part again"):
+        join_stores((parts[0], copy, *parts[2:]), HALF, tmp_path / "store")
+
+
+def test_a_damaged_store_is_not_joined(halves, tmp_path):
+    """Otherwise the new store would have sums that match the damage."""
+    copy = shutil.copytree(halves[1], tmp_path / "copy")
+    flip_bit(copy / "tokens.npy")
+    with pytest.raises(UserError, match=r"copy/tokens.npy: damaged"):
+        join_stores((halves[0], copy), HALF, tmp_path / "store")
+
+
+def test_parts_that_are_made_with_other_filters_are_refused(settings, tmp_path):
+    """With other filters, the rows have other numbers, so songs would be missing."""
+    filtered = replace(settings, lyrics=replace(settings.lyrics, options=ReadOptions(exclude_tags=("misc",))))
+    for name, each, rows in (("a", settings, Rows(0, 30)), ("b", filtered, Rows(30))):
+        prepare_part(replace(each, rows=rows), tmp_path / name, workers=1)
+    with pytest.raises(UserError, match=r"b: made with the option exclude_tags \['misc'\], but .*a with not given"):
+        join_stores((tmp_path / "a", tmp_path / "b"), HALF, tmp_path / "store")
+
+
 def test_a_part_is_no_store(parts):
     with pytest.raises(UserError, match=r"0: is a part of a token store; join it first: .* --join"):
         open_store(parts[0])
@@ -225,8 +266,8 @@ def test_stores_of_different_tokenizers_or_versions_are_not_joined(settings, hal
     with pytest.raises(UserError, match=r"short: made with --max-tokens 16, but .*a with 64"):
         join_stores((halves[0], tmp_path / "short"), HALF, tmp_path / "both")
     for key, value in (("lyricbert", "9.9"), ("format_version", 9)):
-        meta = json.loads((tmp_path / "short/meta.json").read_text())
-        (tmp_path / "short/meta.json").write_text(json.dumps({**meta, "max_tokens": 64, key: value}))
+        meta = {**json.loads((tmp_path / "short/meta.json").read_text()), "max_tokens": 64, key: value}
+        write_json(tmp_path / "short/meta.json", {**meta, "sha256": sum_of(meta)})
         with pytest.raises(UserError, match=rf"short: .*\b{value}\b"):
             join_stores((halves[0], tmp_path / "short"), HALF, tmp_path / "both")
     assert not (tmp_path / "both").exists()

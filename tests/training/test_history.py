@@ -208,6 +208,7 @@ DAMAGES = {
     "runs too deep": lambda model: (model / RUNS_FILE).write_text("[" * 100_000),
     "a list": lambda model: (model / RUNS_FILE).write_text("[]"),
     "a directory": lambda model: ((model / RUNS_FILE).unlink(), (model / RUNS_FILE).mkdir()),
+    "a broken link": lambda model: ((model / RUNS_FILE).unlink(), (model / RUNS_FILE).symlink_to("gone")),
     "no runs": lambda model: rewrite(model / RUNS_FILE, runs=None),
     "a run without a split": lambda model: rewrite(model / RUNS_FILE, runs=[{}]),
     "a split that is a number": lambda model: rewrite(model / RUNS_FILE, runs=[{"split": 1}]),

@@ -22,8 +22,8 @@ from lyricbert.songs.line_tokenizer import LineTokenizer, SavedTokenizer
 from lyricbert.songs.record import Record
 from lyricbert.songs.sharding.building import ShardBuilder
 from lyricbert.songs.sharding.cutting import BATCH_CHARACTERS, Batch, Rows, cut_into_batches
-from lyricbert.songs.sharding.part import Part, write_part
-from lyricbert.songs.sharding.work_directory import remove_unusable_shards, shard_path, work_directory
+from lyricbert.songs.sharding.part import Part
+from lyricbert.songs.sharding.work_directory import remove_unusable_shards, shard_path, shards_in, work_directory
 from lyricbert.songs.sharding.workers import call_in_worker, map_in_workers
 from lyricbert.songs.store import FORMAT_VERSION
 
@@ -89,7 +89,7 @@ def make_part(settings: ShardSettings, out: Path, workers: int) -> Iterator[Part
         _make_shards(batches, ShardBuilder(directory, tokenizer), workers)
         if rows.start == 0:  # what was left out before any row
             dropped.update(listed)
-        yield write_part(directory, {**description, "dropped": dict(dropped)})
+        yield Part(directory, {**description, "dropped": dict(dropped)}, shards_in(directory))
 
 
 def _make_shards(batches: Iterable[Batch], builder: ShardBuilder, workers: int) -> None:
