@@ -48,8 +48,8 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise `UserError` if `path` exists."""
-    if path.exists():
+    """Raise `UserError` if `path` exists, also as a broken link."""
+    if os.path.lexists(path):
         raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
 
 

@@ -1,6 +1,7 @@
 """Shards, parts and joins: the store does not depend on workers, interruptions or parts."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -228,3 +229,11 @@ def test_meta_does_not_grow_with_the_number_of_files(tmp_path, model_dir):
         sizes.append(len((tmp_path / f"store {count}/meta.json").read_text()))
         assert len((tmp_path / f"store {count}/sources.jsonl").read_text().splitlines()) == count
     assert sizes[1] < sizes[0] + 100  # digits of counts
+
+
+def test_names_of_files_need_not_be_utf8(settings, tmp_path):
+    (source,) = copied(settings, tmp_path)
+    (source / "0.jsonl").rename(source / os.fsdecode(b"caf\xe9.jsonl"))
+    prepare_store(replace(settings, lyrics=Lyrics((source,), None, ReadOptions())), HALF, tmp_path / "store", 1)
+    *_, last = (tmp_path / "store/sources.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(last)["name"] == "caf?.jsonl"
