@@ -16,12 +16,13 @@ from lyricbert.errors import UserError, clean_up_at_signal
 
 @contextmanager
 def write_errors_as_user_error(path: Path, advice: str) -> Iterator[None]:
-    """Re-raise a write error in or next to `path`, for example a full disk, as a `UserError` with `advice`."""
+    """Re-raise a write error in, next to or above `path`, for example a full disk, as a `UserError` with `advice`."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         filename = getattr(error, "filename", None)
-        if filename is not None and path.parent not in Path(os.fsdecode(filename)).parents:
+        file = path if filename is None else Path(os.fsdecode(filename))
+        if path.parent not in file.parents and file not in path.parents:
             raise
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be written ({reason}); {advice}") from None

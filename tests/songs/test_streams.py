@@ -150,5 +150,5 @@ def test_songs_are_read_as_a_stream(tmp_path, name):
 
 def test_closed_standard_input_is_refused(monkeypatch):
     monkeypatch.setattr("sys.stdin", None)  # what Python sets after `<&-`
-    with pytest.raises(UserError, match="^-: standard input is closed"):
+    with pytest.raises(UserError, match=r"^-: standard input is closed"):
         list_files([Path("-")], Counter(), "txt")
