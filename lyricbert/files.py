@@ -29,14 +29,15 @@ def write_errors_as_user_error(path: Path, advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
+def new_directory(path: Path, inside: Path | None = None) -> Iterator[Path]:
     """Create a directory under a temporary name, and rename it to `path` when the block ends without an error.
 
-    After an error or a signal, the directory is removed, and so are the parents that were created for it. Raises
-    `UserError` if `path` exists or cannot be written.
+    `inside`: where it is until then; None: beside `path`. After an error or a signal, the directory is removed, and so
+    are the parents that were created for it. After a kill it is left. Raises `UserError` if `path` exists or cannot be
+    written.
     """
     refuse_existing(path)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = (inside or path.parent) / f".{path.name}.tmp-{os.getpid()}"
     remove = remover(temporary)
     with clean_up_at_signal(remove):
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from lyricbert.errors import UserError
 from lyricbert.songs.store import TokenStore, open_store
 
 _BAR = 40  # characters
@@ -24,8 +25,14 @@ def describe_store(path: Path) -> str:
 
     Raises `UserError` if the store is damaged.
     """
-    store = open_store(path)
-    tokenizer = Tokenizer.from_file(str(path / "tokenizer" / "tokenizer.json"))
+    try:
+        return _describe(open_store(path))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError):
+        raise UserError(f"{path}: damaged; find the file with --verify, and prepare the store again") from None
+
+
+def _describe(store: TokenStore) -> str:
+    path, tokenizer = store.path, _open_tokenizer(store)
     blocks = [
         [f"token store {path}", *_counts(store.meta)],
         ["lengths of lines, in tokens:", *_histogram(np.diff(store.line_offsets))],
@@ -35,6 +42,14 @@ def describe_store(path: Path) -> str:
         _removed(store.meta),
     ]
     return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _open_tokenizer(store: TokenStore) -> Tokenizer:
+    file = f"{store.tokenizer_path}/tokenizer.json"
+    try:
+        return Tokenizer.from_file(file)
+    except Exception:  # the library raises no other class
+        raise UserError(f"{file}: missing or damaged; prepare the store again") from None
 
 
 def summary(path: Path, meta: dict[str, Any]) -> str:

@@ -10,10 +10,11 @@ import pytest
 from conftest import make_songs
 
 import lyricbert.runtime.lock
+import lyricbert.songs.preparation
 import lyricbert.songs.sharding.building
 from lyricbert.errors import UserError
 from lyricbert.songs.formats import ReadOptions
-from lyricbert.songs.joining.join import JoinSettings
+from lyricbert.songs.joining.join import JoinSettings, join_shards
 from lyricbert.songs.preparation import join_stores, list_ranges, prepare_part, prepare_store
 from lyricbert.songs.record import Record
 from lyricbert.songs.sharding.cutting import Rows
@@ -102,6 +103,29 @@ def test_an_interrupted_command_continues_from_its_shards(settings, whole, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
     assert made and not set(made) & set(finished)
     assert capfd.readouterr().err == ""
+
+
+def test_what_a_kill_left_is_not_in_a_part(settings, tmp_path):
+    (tmp_path / ".part.shards/.shard-000009.tmp-1").mkdir(parents=True)
+    prepare_part(replace(settings, rows=Rows(0, 5)), tmp_path / "part", 1)
+    assert not list((tmp_path / "part").glob(".*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+@pytest.mark.parametrize("from_lyrics", [True, False])
+def test_what_a_kill_left_of_a_join_is_removed(settings, parts, tmp_path, monkeypatch, from_lyrics):
+    (left := tmp_path / ".store.shards/.store.tmp-1").mkdir(parents=True)
+
+    def join(shards, directory, *others):
+        assert directory.parent == left.parent and not left.exists()
+        return join_shards(shards, directory, *others)
+
+    monkeypatch.setattr(lyricbert.songs.preparation, "join_shards", join)
+    if from_lyrics:
+        prepare_store(settings, HALF, tmp_path / "store", 1)
+    else:
+        join_stores(tuple(parts), HALF, tmp_path / "store")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 @pytest.mark.parametrize("change", ["tokens", "source"])
