@@ -204,6 +204,14 @@ def test_a_missing_or_repeated_part_is_refused(parts, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_parts_of_which_other_songs_were_left_out_are_refused(settings, parts, tmp_path):
+    lyrics = replace(settings.lyrics, options=ReadOptions(language="en"))
+    rows = Rows(*json.loads((parts[3] / "part.json").read_text())["rows"])
+    prepare_part(replace(settings, lyrics=lyrics, rows=rows), tmp_path / "other", workers=1)
+    with pytest.raises(UserError, match=r"other: made with language 'en', but .*0 with ''"):
+        join_stores((*parts[:3], tmp_path / "other"), HALF, tmp_path / "store")
+
+
 def test_a_part_is_no_store(parts):
     with pytest.raises(UserError, match=r"0: is a part of a token store; join it first: .* --join"):
         open_store(parts[0])

@@ -42,4 +42,4 @@ class SplitCounts:
         ends = np.cumsum(self.histogram)
         position = share * (ends[-1] - 1)
         below, above = np.searchsorted(ends, [np.floor(position), np.ceil(position)], side="right")
-        return float(below + (above - below) * (position - np.floor(position)))
+        return round(float(below + (above - below) * (position - np.floor(position))), 2)

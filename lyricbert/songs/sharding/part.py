@@ -38,6 +38,7 @@ def open_part(path: Path) -> Part:
         description = json.loads((path / PART).read_text(encoding="utf-8"))
         version = description["format_version"]
         description["dropped"], description["tokenizer"]["fingerprint"], description["rows"][1]
+        dict(description["options"]), str(description["sources"])
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         raise UserError(f"{path / PART}: damaged; make this part again") from None
     if version != FORMAT_VERSION:
@@ -75,9 +76,17 @@ def _must_be_equal(part: Part) -> dict[str, object]:
 
 
 def _check_rows(parts: list[Part]) -> None:
-    """Raise `UserError` unless each part begins where the one before it ends, from the first row to the last."""
+    """Raise `UserError` unless each part begins where the one before it ends, from the first row to the last.
+
+    Rows are counted after songs are left out, so the flags that leave out songs must be the same.
+    """
     expected: int | None = 0
     for part in parts:
+        for name, value in part.description["options"].items():
+            if value != (wanted := parts[0].description["options"][name]):
+                raise UserError(
+                    f"{part.path}: made with {name} {value!r}, but {parts[0].path} with {wanted!r}; make one again"
+                )
         start, stop = part.description["rows"]
         if start != expected:
             raise UserError(
