@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +203,13 @@ def test_a_missing_or_repeated_part_is_refused(parts, tmp_path):
         with pytest.raises(UserError, match=complaint):
             join_stores(tuple(chosen), HALF, tmp_path / "store")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_without_all_its_shards_is_refused(parts, tmp_path):
+    shutil.copytree(parts[1], tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy/shard-000000")
+    with pytest.raises(UserError, match=r"copy: has \d+ of its \d+ shards"):
+        join_stores((parts[0], tmp_path / "copy", *parts[2:]), HALF, tmp_path / "store")
 
 
 def test_parts_of_which_other_songs_were_left_out_are_refused(settings, parts, tmp_path):

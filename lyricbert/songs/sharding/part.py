@@ -25,12 +25,13 @@ class Part:
 
 def write_part(path: Path, description: dict[str, Any]) -> Part:
     """Make a part of the directory `path`, which has all shards."""
-    write_json(path / PART, description)
-    return Part(path, description, shards_in(path))
+    shards = shards_in(path)
+    write_json(path / PART, {**description, "shards": len(shards)})
+    return Part(path, description, shards)
 
 
 def open_part(path: Path) -> Part:
-    """Open a part or a finished store. Raises `UserError` if it is missing or damaged, or of another format version."""
+    """Open a part or a finished store. Raises `UserError` if it is missing, damaged or of another format version."""
     if not (path / PART).is_file():
         meta = open_store(path).meta
         return Part(path, {**meta, "dropped": {}}, [path])  # what the store's songs lost is counted when it is joined
@@ -39,13 +40,17 @@ def open_part(path: Path) -> Part:
         version = description["format_version"]
         description["dropped"], description["tokenizer"]["fingerprint"], description["rows"][1]
         dict(description["options"]), str(description["sources"])
+        count = int(description["shards"])
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         raise UserError(f"{path / PART}: damaged; make this part again") from None
     if version != FORMAT_VERSION:
         raise UserError(
             f"{path}: has format {version}, but this version of lyricbert reads {FORMAT_VERSION}; make it again"
         )
-    return Part(path, description, shards_in(path))
+    shards = shards_in(path)
+    if len(shards) != count:
+        raise UserError(f"{path}: has {len(shards)} of its {count} shards; copy it again, or make it again")
+    return Part(path, description, shards)
 
 
 def check_that_parts_fit(parts: list[Part]) -> None:
