@@ -14,17 +14,15 @@ from lyricbert.songs.joining.join import JoinSettings, UnsuitableSongs, join_sha
 from lyricbert.songs.sharding.cutting import Rows, find_ranges
 from lyricbert.songs.sharding.part import Part, check_that_parts_fit, open_part, write_description
 from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings, make_part
+from lyricbert.songs.sharding.work_directory import work_directory
 from lyricbert.songs.show_cleaning import show_cleaning
 from lyricbert.songs.store import write_meta
 
 
 def prepare_store(shards: ShardSettings, join: JoinSettings, out: Path, workers: int) -> dict[str, Any]:
     """Write the token store `out`. Returns the content of its meta.json. Raises `UserError`."""
-    with make_part(shards, out, workers) as part, write_errors_as_user_error(out, "give another --out"):
-        # In the work directory, so that nothing else is left if the command is killed.
-        meta = _join([part], join, part.path / "store", shards.lyrics.sources)
-        (part.path / "store").rename(out)
-        return meta
+    with make_part(shards, out, workers) as part:
+        return _join([part], join, out, shards.lyrics.sources, part.path)
 
 
 def prepare_part(shards: ShardSettings, out: Path, workers: int) -> int:
@@ -54,15 +52,17 @@ def join_stores(paths: tuple[Path, ...], join: JoinSettings, out: Path) -> dict[
     """Make the store `out` of parts and stores. Returns the content of its meta.json. Raises `UserError`."""
     parts = [open_part(path) for path in paths]
     check_that_parts_fit(parts)
-    return _join(parts, join, out, paths)
+    with work_directory(out) as directory:
+        return _join(parts, join, out, paths, directory)
 
 
-def _join(parts: list[Part], join: JoinSettings, out: Path, sources: Sequence[Path]) -> dict[str, Any]:
+def _join(parts: list[Part], join: JoinSettings, out: Path, sources: Sequence[Path], inside: Path) -> dict[str, Any]:
+    """`inside`: where the store is until it is complete, so that what a kill leaves is found and removed."""
     shards = [shard for part in parts for shard in part.shards]
     dropped = Counter[str]()
     for part in parts:
         dropped.update(part.description["dropped"])
-    with new_directory(out) as directory:
+    with new_directory(out, inside) as directory:
         try:
             joined = join_shards(shards, directory, join, dropped)
         except UnsuitableSongs as error:

@@ -1,6 +1,7 @@
 """Shards, parts and joins: the store does not depend on workers, interruptions or parts."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +11,12 @@ import pytest
 from conftest import make_songs
 
 import lyricbert.runtime.lock
+import lyricbert.songs.preparation
 import lyricbert.songs.sharding.building
 from lyricbert.errors import UserError
 from lyricbert.files import write_json
 from lyricbert.songs.formats import ReadOptions
-from lyricbert.songs.joining.join import JoinSettings
+from lyricbert.songs.joining.join import JoinSettings, join_shards
 from lyricbert.songs.preparation import join_stores, list_ranges, prepare_part, prepare_store
 from lyricbert.songs.record import Record
 from lyricbert.songs.sharding.cutting import Rows
@@ -104,6 +106,29 @@ def test_an_interrupted_command_continues_from_its_shards(settings, whole, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
     assert made and not set(made) & set(finished)
     assert capfd.readouterr().err == ""
+
+
+def test_what_a_kill_left_is_not_in_a_part(settings, tmp_path):
+    (tmp_path / ".part.shards/.shard-000009.tmp-1").mkdir(parents=True)
+    prepare_part(replace(settings, rows=Rows(0, 5)), tmp_path / "part", 1)
+    assert not list((tmp_path / "part").glob(".*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+@pytest.mark.parametrize("from_lyrics", [True, False])
+def test_what_a_kill_left_of_a_join_is_removed(settings, parts, tmp_path, monkeypatch, from_lyrics):
+    (left := tmp_path / ".store.shards/.store.tmp-1").mkdir(parents=True)
+
+    def join(shards, directory, *others):
+        assert directory.parent == left.parent and not left.exists()
+        return join_shards(shards, directory, *others)
+
+    monkeypatch.setattr(lyricbert.songs.preparation, "join_shards", join)
+    if from_lyrics:
+        prepare_store(settings, HALF, tmp_path / "store", 1)
+    else:
+        join_stores(tuple(parts), HALF, tmp_path / "store")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 @pytest.mark.parametrize("change", ["tokens", "source"])
@@ -285,3 +310,11 @@ def test_meta_does_not_grow_with_the_number_of_files(tmp_path, model_dir):
         sizes.append(len((tmp_path / f"store {count}/meta.json").read_text()))
         assert len((tmp_path / f"store {count}/sources.jsonl").read_text().splitlines()) == count
     assert sizes[1] < sizes[0] + 100  # digits of counts
+
+
+def test_names_of_files_need_not_be_utf8(settings, tmp_path):
+    (source,) = copied(settings, tmp_path)
+    (source / "0.jsonl").rename(source / os.fsdecode(b"caf\xe9.jsonl"))
+    prepare_store(replace(settings, lyrics=Lyrics((source,), None, ReadOptions())), HALF, tmp_path / "store", 1)
+    *_, last = (tmp_path / "store/sources.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(last)["name"] == "caf?.jsonl"

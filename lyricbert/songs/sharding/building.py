@@ -40,9 +40,14 @@ class ShardBuilder:
         """Returns the number of records. Raises `UserError`."""
         dropped: Counter[str] = Counter()
         arrays, rows = build_shard(batch.records, self.tokenizer, dropped)
-        sources = ({"name": file.path.name, "sha256": _hash_file(file)} for file in batch.files)
+        sources = ({"name": _writable(file.path.name), "sha256": _hash_file(file)} for file in batch.files)
         write_shard(shard_path(self.directory, batch.number), arrays, rows, sources, dropped)
         return len(batch.records)
+
+
+def _writable(name: str) -> str:
+    """The name of a file without the lone surrogates that stand for bytes that are not UTF-8."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _hash_file(file: LyricsFile) -> str | None:

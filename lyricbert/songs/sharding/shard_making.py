@@ -126,8 +126,8 @@ def _load_and_save_tokenizer(name: str, directory: Path) -> SavedTokenizer:
 
 def _limit(max_tokens: int | None, tokenizer: SavedTokenizer) -> int:
     limit = max_tokens or min(tokenizer.max_length, 512)
-    if limit < 8:
-        raise UserError(f"--max-tokens {limit}: must be 8 or more")
+    if not 8 <= limit < 2**31:
+        raise UserError(f"--max-tokens {limit}: must be 8 or more, and less than 2^31")
     return limit
 
 
