@@ -16,26 +16,28 @@ from lyricbert.errors import UserError, clean_up_at_signal
 
 @contextmanager
 def write_errors_as_user_error(path: Path, advice: str) -> Iterator[None]:
-    """Re-raise a write error in or next to `path`, for example a full disk, as a `UserError` with `advice`."""
+    """Re-raise a write error in, next to or above `path`, for example a full disk, as a `UserError` with `advice`."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         filename = getattr(error, "filename", None)
-        if filename is not None and path.parent not in Path(os.fsdecode(filename)).parents:
+        file = path if filename is None else Path(os.fsdecode(filename))
+        if path.parent not in file.parents and file not in path.parents:
             raise
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be written ({reason}); {advice}") from None
 
 
 @contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
+def new_directory(path: Path, inside: Path | None = None) -> Iterator[Path]:
     """Create a directory under a temporary name, and rename it to `path` when the block ends without an error.
 
-    After an error or a signal, the directory is removed, and so are the parents that were created for it. Raises
-    `UserError` if `path` exists or cannot be written.
+    `inside`: where it is until then; None: beside `path`. After an error or a signal, the directory is removed, and so
+    are the parents that were created for it. After a kill it is left. Raises `UserError` if `path` exists or cannot be
+    written.
     """
     refuse_existing(path)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = (inside or path.parent) / f".{path.name}.tmp-{os.getpid()}"
     remove = remover(temporary)
     with clean_up_at_signal(remove):
         try:
@@ -48,8 +50,8 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise `UserError` if `path` exists."""
-    if path.exists():
+    """Raise `UserError` if `path` exists, also as a broken link."""
+    if os.path.lexists(path):
         raise UserError(f"{path}: exists already and is not overwritten; give another --out or remove it")
 
 

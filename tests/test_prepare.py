@@ -110,6 +110,13 @@ def test_an_existing_store_is_not_overwritten(store_dir, songs_file, model_dir):
     assert (store_dir / "meta.json").read_bytes() == before
 
 
+def test_a_broken_link_is_not_replaced(tmp_path, songs_file, model_dir):
+    (tmp_path / "out").symlink_to(tmp_path / "missing")
+    with pytest.raises(UserError, match="exists already"):
+        call(prepare.main, songs_file, "--out", tmp_path / "out", "--tokenizer", model_dir)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_failed_prepare_leaves_no_files(tmp_path, model_dir):
     (tmp_path / "one.txt").write_text("only one song")
     with pytest.raises(UserError, match="only one song"):

@@ -71,7 +71,7 @@ class History:
             "store": store.identity,
             "store_format": meta["format_version"],
             "split": {**split, "near_duplicates": meta.get("near_duplicates", {}).get("setting")},
-            "sources_sha256": meta.get("files", {}).get("sources.jsonl"),
+            "sources": {**meta.get("sources", {}), "sha256": meta.get("files", {}).get("sources.jsonl")},
             "training_songs": len(songs),
             "held_out_songs_seen_before": self.count_seen(store),
             "versions": {

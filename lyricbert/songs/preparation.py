@@ -14,6 +14,7 @@ from lyricbert.songs.joining.join import JoinSettings, UnsuitableSongs, join_sha
 from lyricbert.songs.sharding.cutting import Rows, find_ranges
 from lyricbert.songs.sharding.part import Part, check_that_parts_fit, open_part, write_description
 from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings, make_part
+from lyricbert.songs.sharding.work_directory import work_directory
 from lyricbert.songs.show_cleaning import show_cleaning
 from lyricbert.songs.store import write_meta
 
@@ -21,7 +22,7 @@ from lyricbert.songs.store import write_meta
 def prepare_store(shards: ShardSettings, join: JoinSettings, out: Path, workers: int) -> dict[str, Any]:
     """Write the token store `out`. Returns the content of its meta.json. Raises `UserError`."""
     with make_part(shards, out, workers) as part:
-        return _join([part], join, out, shards.lyrics.sources)
+        return _join([part], join, out, shards.lyrics.sources, part.path)
 
 
 def prepare_part(shards: ShardSettings, out: Path, workers: int) -> int:
@@ -35,7 +36,10 @@ def prepare_part(shards: ShardSettings, out: Path, workers: int) -> int:
 
 def list_ranges(lyrics: Lyrics, count: int) -> list[Rows]:
     """At most `count` ranges of rows that are about equally long. Reads all lyrics. Raises `UserError`."""
-    return find_ranges(lyrics.files(Counter()), lyrics.read, count)
+    ranges = find_ranges(lyrics.files(Counter()), lyrics.read, count)
+    if not ranges:
+        raise UserError(f"{_named(lyrics.sources)}: no lyrics; check the files")
+    return ranges
 
 
 def show_sample(lyrics: Lyrics, count: int) -> str:
@@ -48,15 +52,17 @@ def join_stores(paths: tuple[Path, ...], join: JoinSettings, out: Path) -> dict[
     """Make the store `out` of parts and stores. Returns the content of its meta.json. Raises `UserError`."""
     parts = [open_part(path) for path in paths]
     check_that_parts_fit(parts)
-    return _join(parts, join, out, paths)
+    with work_directory(out) as directory:
+        return _join(parts, join, out, paths, directory)
 
 
-def _join(parts: list[Part], join: JoinSettings, out: Path, sources: Sequence[Path]) -> dict[str, Any]:
+def _join(parts: list[Part], join: JoinSettings, out: Path, sources: Sequence[Path], inside: Path) -> dict[str, Any]:
+    """`inside`: where the store is until it is complete, so that what a kill leaves is found and removed."""
     shards = [shard for part in parts for shard in part.shards]
     dropped = Counter[str]()
     for part in parts:
         dropped.update(part.description["dropped"])
-    with new_directory(out) as directory:
+    with new_directory(out, inside) as directory:
         try:
             joined = join_shards(shards, directory, join, dropped)
         except UnsuitableSongs as error:

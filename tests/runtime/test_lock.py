@@ -77,3 +77,12 @@ def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, capf
     monkeypatch.setattr(lock.fcntl, "flock", flock)
     with lock_run_directory(tmp_path):
         assert "cannot be locked (Function not implemented); start only one run in it" in capfd.readouterr().err
+
+
+def test_a_file_system_that_is_read_only_is_a_user_error(tmp_path, monkeypatch):
+    def refuse(path, *arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / "new"))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(UserError, match="cannot be written"), lock_run_directory(tmp_path / "new/deep/run"):
+        pass

@@ -50,7 +50,7 @@ def test_rows_after_the_last_record_are_empty():
     assert batches_of(Rows(20)) == ([], 0)
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, 9, 20])
+@pytest.mark.parametrize("count", [1, 2, 4, 9, 20, 10**15])
 def test_found_ranges_are_about_equally_long(count):
     ranges = find_ranges(FILES, read, count)
     assert len(ranges) == min(count, len(ALL))

@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from conftest import call
 
 from lyricbert import prepare
+from lyricbert.errors import UserError
+from lyricbert.songs.description import describe_store
 
 
 @pytest.fixture
@@ -46,3 +49,24 @@ def test_counts_lengths_languages_lines_and_samples(described):
     assert blocks[2].splitlines()[1:] == ["           6  en", "           5  de"]
     assert re.fullmatch(r" +\d+  hold my heart", blocks[3].splitlines()[1])
     assert "  night moon rain" in blocks[4].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("songs.jsonl", b'{"id": "1", "tit'),
+        ("songs.jsonl", b'{"id": "1"}\n'),
+        ("songs.jsonl", b"\xff"),
+        ("songs.jsonl", None),
+        ("tokenizer/tokenizer.json", b"{"),
+        ("tokenizer/tokenizer.json", None),
+    ],
+)
+def test_a_damaged_store_is_not_described(store_dir, tmp_path, name, content):
+    shutil.copytree(store_dir, tmp_path / "store")
+    if content is None:
+        (tmp_path / "store" / name).unlink()
+    else:
+        (tmp_path / "store" / name).write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        describe_store(tmp_path / "store")

@@ -65,14 +65,16 @@ def test_files_of_a_folder_without_lyrics_are_counted(tmp_path):
             "metrics.jsonl": '{"step": 1}\n{"step": 2}\n',
             "artists.csv": "Artist,Genres\nMarrow Lane,Rock\n",
             "empty.csv": "",
+            "empty.json": "\n",
+            "empty.jsonl": "",
             "scores.tsv": "id\tscore\n",
         },
     )
     records, dropped = read_and_count(tmp_path)
     assert [record.lyrics for record in records] == ["song a"]
     assert dropped == {
-        "files of kind .json without lyrics (skipped)": 3,
-        "files of kind .jsonl without lyrics (skipped)": 1,
+        "files of kind .json without lyrics (skipped)": 4,
+        "files of kind .jsonl without lyrics (skipped)": 2,
         "files of kind .csv without lyrics (skipped)": 2,
         "files of kind .tsv without lyrics (skipped)": 1,
     }

@@ -103,6 +103,12 @@ def test_a_text_file_of_an_artist_or_album_is_split_into_its_songs(tmp_path, kin
     assert lines(second) == [*SECOND.split("\n"), "[Track record: none]", "last line"]
 
 
+def test_songs_of_a_text_file_have_the_artist_whose_folder_it_is_in(tmp_path):
+    (tmp_path / "Marrow Lane").mkdir()
+    (tmp_path / "Marrow Lane/album.txt").write_text(f"[Track 1: Kettle]\n{FIRST}\n\n[Track 2: Shoes]\n{SECOND}")
+    assert [record.artist for record in read(tmp_path)] == ["Marrow Lane"] * 2
+
+
 def test_a_text_file_that_mentions_a_song_later_is_one_song(tmp_path):
     (tmp_path / "Tin Roof.txt").write_text("rain on a tin roof\n[Song 2: not a title]\nrain again")
     (record,) = read(tmp_path / "Tin Roof.txt")

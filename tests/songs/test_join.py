@@ -8,6 +8,7 @@ import pytest
 from made_shards import VOCABULARY, Song, make_song, write_songs_as_shard
 
 from lyricbert.songs.joining import duplicates, song_blocks
+from lyricbert.songs.joining.counts import SplitCounts
 from lyricbert.songs.joining.join import JoinSettings, UnsuitableSongs, join_shards
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore, open_store, write_meta
 
@@ -82,6 +83,12 @@ def test_lengths_are_counted_as_by_numpy(tmp_path, songs):
         assert counts["p95_length"] == round(float(np.percentile(unique, 95)), 2)
         assert counts["max_length"] == unique.max()
         assert counts["tokens"] == lengths[split == side].sum()
+
+
+def test_lengths_are_rounded():
+    counts = SplitCounts()
+    counts.add_lengths(np.array([9] * 7 + [10]))
+    assert counts.as_dict()["p95_length"] == 9.65  # not 9.649999999999999
 
 
 def test_lines_with_the_same_tokens_do_not_leak(tmp_path):

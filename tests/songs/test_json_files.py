@@ -38,7 +38,7 @@ def test_a_list_is_decoded_item_by_item(tmp_path, small_blocks, indent):
         ('[{"lyrics": "a"},\n{"lyrics": "bbbbbbbbbbbbbbbbbbbbbbbbbbbb', "Unterminated string.*line 2"),
         ('[{"lyrics": "a"},\n{"lyrics": "b\\u12"}]', "line 2"),
         ('[{"lyrics": "a"}\n,]', "line 2"),
-        ("", "line 1"),
+        ("", "no `lyrics` field"),
         ("[" * 100_000, "not JSON that Python can read"),
     ],
 )

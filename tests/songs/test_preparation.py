@@ -1,6 +1,7 @@
 """Shards, parts and joins: the store does not depend on workers, interruptions or parts."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +11,12 @@ import pytest
 from conftest import make_songs
 
 import lyricbert.runtime.lock
+import lyricbert.songs.preparation
 import lyricbert.songs.sharding.building
 from lyricbert.errors import UserError
 from lyricbert.files import write_json
 from lyricbert.songs.formats import ReadOptions
-from lyricbert.songs.joining.join import JoinSettings
+from lyricbert.songs.joining.join import JoinSettings, join_shards
 from lyricbert.songs.preparation import join_stores, list_ranges, prepare_part, prepare_store
 from lyricbert.songs.record import Record
 from lyricbert.songs.sharding.cutting import Rows
@@ -90,6 +92,7 @@ def test_an_interrupted_command_continues_from_its_shards(settings, whole, tmp_p
     finished = interrupt(settings, tmp_path / "store", workers)
     assert len(finished) >= 5
     (finished[0].parent / ".shard-000099.tmp-1").mkdir()  # of a killed worker
+    (finished[0].parent / ".store.tmp-1").mkdir()  # of a killed join
     made = []
 
     def write_and_note(path: Path, *others: object) -> None:
@@ -103,6 +106,29 @@ def test_an_interrupted_command_continues_from_its_shards(settings, whole, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
     assert made and not set(made) & set(finished)
     assert capfd.readouterr().err == ""
+
+
+def test_what_a_kill_left_is_not_in_a_part(settings, tmp_path):
+    (tmp_path / ".part.shards/.shard-000009.tmp-1").mkdir(parents=True)
+    prepare_part(replace(settings, rows=Rows(0, 5)), tmp_path / "part", 1)
+    assert not list((tmp_path / "part").glob(".*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+@pytest.mark.parametrize("from_lyrics", [True, False])
+def test_what_a_kill_left_of_a_join_is_removed(settings, parts, tmp_path, monkeypatch, from_lyrics):
+    (left := tmp_path / ".store.shards/.store.tmp-1").mkdir(parents=True)
+
+    def join(shards, directory, *others):
+        assert directory.parent == left.parent and not left.exists()
+        return join_shards(shards, directory, *others)
+
+    monkeypatch.setattr(lyricbert.songs.preparation, "join_shards", join)
+    if from_lyrics:
+        prepare_store(settings, HALF, tmp_path / "store", 1)
+    else:
+        join_stores(tuple(parts), HALF, tmp_path / "store")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 @pytest.mark.parametrize("change", ["tokens", "source"])
@@ -161,6 +187,21 @@ def parts(settings, tmp_path_factory) -> list[Path]:
         prepare_part(replace(settings, rows=rows, batch_characters=4000), folder / str(number), workers=1)
     assert sorted(path.name for path in folder.iterdir()) == ["0", "1", "2", "3"]
     return [folder / str(number) for number in range(4)]
+
+
+def test_a_part_holds_only_what_the_join_needs(settings, tmp_path):
+    work = tmp_path / ".part.shards"
+    (work / ".shard-000000.tmp-1").mkdir(parents=True)  # of a killed command
+    prepare_part(settings, tmp_path / "part", workers=1)
+    names = {path.name for path in (tmp_path / "part").iterdir() if not path.name.startswith("shard-")}
+    assert names == {"made-from.json", "part.json", "tokenizer"}
+    assert not work.exists()
+
+
+def test_ranges_of_no_lyrics_are_a_user_error(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(UserError, match=r"empty\.txt: no lyrics"):
+        list_ranges(Lyrics((tmp_path / "empty.txt",), None, ReadOptions()), 3)
 
 
 def test_joined_parts_are_the_store_of_one_command(parts, whole, tmp_path):
@@ -269,3 +310,11 @@ def test_meta_does_not_grow_with_the_number_of_files(tmp_path, model_dir):
         sizes.append(len((tmp_path / f"store {count}/meta.json").read_text()))
         assert len((tmp_path / f"store {count}/sources.jsonl").read_text().splitlines()) == count
     assert sizes[1] < sizes[0] + 100  # digits of counts
+
+
+def test_names_of_files_need_not_be_utf8(settings, tmp_path):
+    (source,) = copied(settings, tmp_path)
+    (source / "0.jsonl").rename(source / os.fsdecode(b"caf\xe9.jsonl"))
+    prepare_store(replace(settings, lyrics=Lyrics((source,), None, ReadOptions())), HALF, tmp_path / "store", 1)
+    *_, last = (tmp_path / "store/sources.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(last)["name"] == "caf?.jsonl"

@@ -48,3 +48,7 @@ def test_cleaning_takes_linear_time(fragment):
     text = fragment * (100_000 // len(fragment))
     for song in (text, f"1 ContributorTitle LyricsX{text}", f"{text}z"):
         clean(song, Counter(), "Title")
+
+
+def test_embeds_in_one_line_take_linear_time():
+    clean("1Embed" * 300_000, Counter())  # some minutes if the whole line is compared for each of them

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -145,3 +146,9 @@ def test_songs_are_read_as_a_stream(tmp_path, name):
     assert [record.id for record in islice(records, 1, 3)] == ["a#2", "a#3"]
     with pytest.raises(UserError, match="not UTF-8"):
         list(records)
+
+
+def test_closed_standard_input_is_refused(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)  # what Python sets after `<&-`
+    with pytest.raises(UserError, match=r"^-: standard input is closed"):
+        list_files([Path("-")], Counter(), "txt")

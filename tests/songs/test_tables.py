@@ -100,6 +100,8 @@ def unescaped(*rows: list[str]) -> str:
         'two lines "a\nb" here',
         'a line that ends "here"\nand "another" begins',
         'she said "yes"\n"no" said he',
+        'a chain of 24"\nand a bell',
+        'a chain of 24"\n\nand a bell',
         '"',
     ],
 )
@@ -123,7 +125,7 @@ def test_rows_of_a_writer_that_does_not_escape_are_recovered(tmp_path, lyrics):
         ("a.csv", 'title,lyrics\nA,"words\n' + "B,more\n" * 9, r"not CSV \(line 2: unexpected end of data\)"),
         ("a.tsv", 'title\tlyrics\nA\t"say" hi\tnow\n', r"not TSV \(line 2"),
         ("a.csv", 'ti"tle,"lyr"ics\n', r"not CSV \(line 1"),
-        ("a.csv", '"title","lyrics"\n"A","say "yes""\n"B","yes"\nand left"\n', r"not CSV \(line 4: 1 fields"),
+        ("a.csv", '"title","lyrics"\n"A","say "yes""\n"B","yes"\nand left\n', r"not CSV \(line 3: an unescaped"),
     ],
 )
 def test_a_row_that_cannot_be_split_is_named(tmp_path, name, text, complaint):

@@ -11,6 +11,7 @@ from conftest import ROOT, children
 from forked import PATIENCE
 
 from lyricbert.errors import Interrupted, UserError
+from lyricbert.songs.sharding import workers
 from lyricbert.songs.sharding.workers import call_in_worker, map_in_workers
 
 
@@ -28,6 +29,17 @@ def die_at_3(number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+@pytest.mark.parametrize("error", [EOFError, OSError, ConnectionResetError])
+def test_a_worker_ends_quietly_when_its_parent_is_killed(monkeypatch, error):
+    class Connection:
+        def recv(self):
+            raise error
+
+    monkeypatch.setattr(workers, "die_with_parent", lambda: None)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    workers._serve(square, Connection())
 
 
 def workers_left() -> list[int]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -42,6 +43,8 @@ def list_files(sources: Iterable[Path], dropped: Counter[str], standard_input: s
 def _standard_input(format: str | None) -> LyricsFile:
     if format is None:
         raise UserError(f"-: standard input has no suffix; say its format with --format {'|'.join(TEXT_FORMATS)}")
+    if sys.stdin is None:
+        raise UserError("-: standard input is closed; give it the lyrics, e.g. with a pipe")
     return LyricsFile("-", format)
 
 

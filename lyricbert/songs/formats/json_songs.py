@@ -57,9 +57,9 @@ def read_jsonl(file: LyricsFile, options: ReadOptions) -> Iterator[Record]:
             yield from songs
             if without_lyrics and finder.found:
                 break
-    if without_lyrics:
+    if without_lyrics or not finder.found:
         kind = UserError if finder.found else NoLyricsError
-        raise kind(f"{file}: line {without_lyrics} has no {finder.wanted} field; {finder.remedy}")
+        raise kind(f"{file}: line {without_lyrics or 1} has no {finder.wanted} field; {finder.remedy}")
 
 
 class _SongFinder:

@@ -18,12 +18,13 @@ class JSONError(Exception):
 def read_values(stream: TextIO) -> Iterator[object]:
     """Yield the items of a list one at a time, or the only value if the text is not a list. Raises `JSONError`.
 
-    A list can be larger than the memory.
+    A list can be larger than the memory. An empty text has no values.
     """
     text = _Text(stream)
-    if text.next_character() != "[":
+    first = text.next_character()
+    if first and first != "[":
         yield text.decode()
-    else:
+    elif first:
         text.skip()
         is_more = text.next_character() != "]"
         while is_more:

@@ -31,7 +31,8 @@ class Table:
             self.header = next(self._strict, [])
         except csv.Error as error:
             raise self._error(str(error)) from None
-        self._quotes_all = bool(self.header) and self._lines.row[0].startswith('"')
+        quoted = delimiter.join(f'"{name}"' for name in self.header)
+        self._quotes_all = bool(self.header) and "".join(self._lines.row).rstrip("\r\n") == quoted
 
     def rows(self, lyrics_column: int) -> Iterator[list[str]]:
         """Yield the rows after the header, except empty lines. A row may have fewer fields than the header.
@@ -64,6 +65,9 @@ class Table:
         # In a TSV file without quoting, a `"` at the start of a field can join several rows into one.
         if self._delimiter == "\t" and len(self._lines.row) > 1 and all(map(self._is_tsv_row, self._lines.row)):
             return "an unescaped quotation mark"
+        # Where every field is quoted, an unescaped `"` at the end of a line of lyrics looks like the end of the row.
+        if self._quotes_all and self._lines.row[0].startswith('"') and self._lines.following()[:1] not in ("", '"'):
+            return "an unescaped quotation mark at the end of a line"
         return ""
 
     def _is_tsv_row(self, line: str) -> bool:
@@ -128,6 +132,17 @@ class _Lines:
     def start_row(self) -> None:
         self.first += len(self.row)
         self.row.clear()
+
+    def following(self) -> str:
+        """The next line that is not blank, or "" at the end. It is read again."""
+        for line in self._again:
+            if line.strip():
+                return line
+        for line in self._lines:
+            self._again.append(line)
+            if line.strip():
+                return line
+        return ""
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Yield each line from the start of the current row on, and the line that follows it or "" at the end."""

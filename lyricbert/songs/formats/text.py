@@ -26,7 +26,7 @@ def read_text(file: LyricsFile, options: ReadOptions) -> Iterator[Record]:
     if _TITLE_LINE.match(text.lstrip()):
         _, *parts = _TITLE_LINE.split(text)
         for title, lyrics in zip(parts[::2], parts[1::2], strict=True):
-            yield Record(lyrics, title=label(title))
+            yield Record(lyrics, title=label(title), artist=label(file.artist))
         return
     songs = _BETWEEN.split(text) if any(hint in text for hint in _HINTS) else [text]
     for lyrics in songs:

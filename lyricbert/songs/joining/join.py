@@ -53,7 +53,7 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings, dro
 
     `shards`: shards or finished stores, whose splits are ignored. All must have the same tokenizer and --max-tokens.
     `dropped`: what was dropped before there were shards. The part of meta.json: `counts` of each split, `val_share`
-    (the share of the songs that is held out), `near_duplicates` (counts of clusters), and `dropped`. Raises
+    (the share of the songs that is held out), `near_duplicates` (counts of clusters), `sources` and `dropped`. Raises
     `UnsuitableSongs`, and `UserError` for a damaged shard.
     """
     opened = [open_shard(path) for path in shards]
@@ -74,13 +74,14 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings, dro
     del songs, clusters  # so that their memory is free while the store is written
     counts = write_arrays(directory, blocks, decisions)
     write_songs(directory, blocks, decisions)
-    write_sources(directory, opened)
+    sources = write_sources(directory, opened)
     songs_left = counts[TRAIN].songs + counts[VALIDATION].songs
     dropped["songs of which no line is left"] += len(np.unique(original)) - songs_left
     return {
         "counts": {"train": counts[TRAIN].as_dict(), "validation": counts[VALIDATION].as_dict()},
         "val_share": round(counts[VALIDATION].songs / songs_left, 4),
         "near_duplicates": near_duplicates,
+        "sources": sources,
         "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
     }
 

@@ -74,17 +74,25 @@ def _remove_prompts(text: str, title: str) -> tuple[str, int]:
     return remove(_PROMPTS, text, "\n") if "You might also like" in text else (text, 0)
 
 
-def _before_count(text: str, start: int, end: int, lines: set[str]) -> int:
+def _by_length(lines: list[str]) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for line in lines:
+        found.setdefault(len(line), set()).add(line)
+    return found
+
+
+def _before_count(text: str, start: int, end: int, lines: dict[int, set[str]]) -> int:
     """Where the line `text[start:end]` ends without the count of embeds at its end.
 
-    Digits stay that make the line equal to one of `lines`: of "Summer of 6912", "69" may belong to the lyrics.
+    Digits stay that make the line equal to one of `lines`, which are by length: of "Summer of 6912", "69" may belong to
+    the lyrics.
     """
     count = _COUNT.search(text[max(start, end - 12) : end])
     if not count:
         return end
     shortest = end - len(count[0])
     for kept in range(end, shortest, -1):
-        if text[start:kept] in lines:
+        if kept - start in lines and text[start:kept] in lines[kept - start]:
             return kept
     return shortest
 
@@ -92,12 +100,12 @@ def _before_count(text: str, start: int, end: int, lines: set[str]) -> int:
 def _remove_embed(text: str, title: str) -> tuple[str, int]:
     if "Embed" not in text:
         return text, 0
-    lines: set[str] = set()
+    lines: dict[int, set[str]] = {}
     removed = 0
     start, end = last_line(text, len(text))
     lyrics_end, rest = end, text[end:]
     while embed := next((embed for embed in _EMBEDS if text.endswith(embed, start, end)), None):
-        lines = lines or set(text.split("\n"))
+        lines = lines or _by_length(text.split("\n"))
         end = _before_count(text, start, end - len(embed), lines)
         while end > start and text[end - 1] == " ":
             end -= 1
@@ -110,14 +118,14 @@ def _remove_embed(text: str, title: str) -> tuple[str, int]:
 RULES = (
     Rule(
         "Genius song descriptions",
-        'A description of the song that ends in "Read More" is removed before the first line.',
+        'A description of the song that ends in "Read More" is removed if it stands before the first line.',
         "12 ContributorsCopper Bell Lyrics“Copper Bell” is about a bell… Read More [Verse 1]\nRing it low",
         "Ring it low",
         _remove_description,
     ),
     Rule(
         "Genius page headers",
-        'The number of contributors, the list of translations and "TITLE Lyrics" are removed before the first line.',
+        'The number of contributors, the list of translations and "TITLE Lyrics" at the start of a song are removed.',
         "TranslationsEspañol12 ContributorsCopper Bell Lyrics[Verse 1]\nRing it low",
         "Ring it low",
         _remove_page_header,
@@ -142,7 +150,7 @@ RULES = (
 # Comes after all other rules: it compares the last line with the cleaned other lines.
 EMBED = Rule(
     "Genius 'Embed' footers",
-    '"Embed" and the number before it are removed at the end; digits stay that make the line equal to another line.',
+    '"Embed" and the number before it are removed at the end. Digits stay if another line of the song has them too.',
     "Room 12\nRing it low\nRoom 121.2KEmbed",
     "Room 12\nRing it low\nRoom 12",
     _remove_embed,

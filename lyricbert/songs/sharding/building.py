@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from lyricbert.errors import UserError
 from lyricbert.files import sha256_of
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.cleaning import Cleaned, clean
 from lyricbert.songs.formats import LyricsFile
+from lyricbert.songs.formats.streams import read_errors_as_user_error
 from lyricbert.songs.groups import group_starts, group_sums, take_groups
 from lyricbert.songs.line_tokenizer import LineTokenizer
 from lyricbert.songs.record import Record
@@ -40,19 +40,22 @@ class ShardBuilder:
         """Returns the number of records. Raises `UserError`."""
         dropped: Counter[str] = Counter()
         arrays, rows = build_shard(batch.records, self.tokenizer, dropped)
-        sources = ({"name": file.path.name, "sha256": _hash_file(file)} for file in batch.files)
+        sources = ({"name": _writable(file.path.name), "sha256": _hash_file(file)} for file in batch.files)
         write_shard(shard_path(self.directory, batch.number), arrays, rows, sources, dropped)
         return len(batch.records)
+
+
+def _writable(name: str) -> str:
+    """The name of a file without the lone surrogates that stand for bytes that are not UTF-8."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _hash_file(file: LyricsFile) -> str | None:
     """None for standard input, which cannot be read twice."""
     if file.is_standard_input:
         return None
-    try:
+    with read_errors_as_user_error(file):
         return sha256_of(file.path)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); check the file and its permissions") from None
 
 
 def build_shard(

@@ -91,6 +91,7 @@ def find_ranges(files: Iterable[LyricsFile], read_records: ReadRecords, count: i
     ends = np.cumsum(np.fromiter((len(record.lyrics) + _RECORD_CHARACTERS for record in records), np.int64))
     if not len(ends):
         return []
+    count = min(count, len(ends))
     # The record that reaches each share of all characters is the last of its range.
     stops = np.unique(np.searchsorted(ends, ends[-1] * np.arange(1, count) / count) + 1).tolist()
     inner = [stop for stop in stops if stop < len(ends)]

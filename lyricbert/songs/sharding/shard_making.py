@@ -17,6 +17,7 @@ from lyricbert import __version__
 from lyricbert.errors import UserError
 from lyricbert.files import write_errors_as_user_error
 from lyricbert.songs.formats import LyricsFile, ReadOptions, list_files, read_records
+from lyricbert.songs.formats.streams import read_errors_as_user_error
 from lyricbert.songs.line_tokenizer import LineTokenizer, SavedTokenizer
 from lyricbert.songs.record import Record
 from lyricbert.songs.sharding.building import ShardBuilder
@@ -125,8 +126,8 @@ def _load_and_save_tokenizer(name: str, directory: Path) -> SavedTokenizer:
 
 def _limit(max_tokens: int | None, tokenizer: SavedTokenizer) -> int:
     limit = max_tokens or min(tokenizer.max_length, 512)
-    if limit < 8:
-        raise UserError(f"--max-tokens {limit}: must be 8 or more")
+    if not 8 <= limit < 2**31:
+        raise UserError(f"--max-tokens {limit}: must be 8 or more, and less than 2^31")
     return limit
 
 
@@ -140,7 +141,8 @@ def _digest_of(files: Iterable[LyricsFile]) -> str:
         if file.is_standard_input:
             facts = [time.time_ns()]
         else:
-            status = os.stat(file.location)
+            with read_errors_as_user_error(file):
+                status = os.stat(file.location)
             facts = [status.st_size, status.st_mtime_ns]
         digest.update(f"{file.location}\0{facts}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -29,8 +29,9 @@ def shards_in(directory: Path) -> list[Path]:
 def work_directory(out: Path) -> Iterator[Path]:
     """The directory for the shards of `out`, beside it, perhaps with those that an interrupted command has left.
 
-    It is removed at the end of the block, also after a `UserError`. After a signal, a kill or `Interrupted`, finished
-    shards stay. Raises `UserError` if `out` exists, or while another process has the directory.
+    It holds nothing else at the start of the block, and is removed at its end, also after a `UserError`. After a
+    signal, a kill or `Interrupted`, finished shards stay. Raises `UserError` if `out` exists, or while another process
+    has the directory.
     """
     refuse_existing(out)
     directory = out.with_name(f".{out.name}.shards")
@@ -45,6 +46,7 @@ def work_directory(out: Path) -> Iterator[Path]:
     with lock_run_directory(directory), clean_up_at_signal(keep_finished_shards):
         try:
             refuse_existing(out)  # the process that had the lock may have finished it
+            _remove_all_but_shards(directory)  # a killed command has left more
             yield directory
         except Interrupted:
             keep_finished_shards()
