@@ -48,14 +48,16 @@ class History:
         seen, held_out = self.count_seen(store), int(np.count_nonzero(store.song_split == VALIDATION))
         if not seen:
             return None
-        return f"was trained on {seen} of the {held_out} held-out songs of {store.path}; {self._advice()}"
+        return f"was trained on {seen} of the {held_out} held-out songs of {store.path}; {self._advice(store)}"
 
-    def _advice(self) -> str:
-        splits = {" ".join(f"{flag(name)} {value}" for name, value in run["split"].items()) for run in self.runs}
+    def _advice(self, store: TokenStore) -> str:
+        splits = {_as_flags(run["split"]) for run in self.runs}
         if len(splits) != 1:
             return "give a store whose held-out songs are in none of the stores that it was trained on"
-        how = "give the store that it was trained on, or prepare one that is split in the same way"
-        return f"{how}: {splits.pop()}"
+        how = "give the store that it was trained on"
+        if splits == {_as_flags(_split_rule(store))}:
+            return f"{how}, because near duplicates that were added or removed moved songs to the other side"
+        return f"{how}, or prepare one that is split in the same way: {splits.pop()}"
 
     def with_run(self, command: str, steps: int, store: TokenStore) -> "History":
         """The history after `steps` steps of training on `store`. `command`: "mlm" or "triplet".
@@ -64,13 +66,12 @@ class History:
         check can refuse too much, but it never lets a song pass that the model was trained on.
         """
         songs, meta = store.song_keys[store.song_split == TRAIN], store.meta
-        split = {"seed": meta.get("seed"), "val_fraction": meta.get("val_fraction")}
         run = {
             "command": command,
             "steps": steps,
             "store": store.identity,
             "store_format": meta["format_version"],
-            "split": {**split, "near_duplicates": meta.get("near_duplicates", {}).get("setting")},
+            "split": _split_rule(store),
             "sources": {**meta.get("sources", {}), "sha256": meta.get("files", {}).get("sources.jsonl")},
             "training_songs": len(songs),
             "held_out_songs_seen_before": self.count_seen(store),
@@ -87,6 +88,16 @@ class History:
         np.save(directory / SONGS_FILE, self.songs, allow_pickle=False)
         songs = {"count": len(self.songs), "sha256": sha256_of(directory / SONGS_FILE)}
         write_json(directory / RUNS_FILE, {"format_version": FORMAT_VERSION, "songs": songs, "runs": self.runs})
+
+
+def _split_rule(store: TokenStore) -> dict[str, Any]:
+    """How `prepare` was told to split the songs of a store."""
+    rule = {name: store.meta.get(name) for name in ("seed", "val_fraction")}
+    return {**rule, "near_duplicates": store.meta.get("near_duplicates", {}).get("setting")}
+
+
+def _as_flags(rule: dict[str, Any]) -> str:
+    return " ".join(f"{flag(name)} {value}" for name, value in rule.items())
 
 
 def read_history(name: str) -> History:

@@ -181,6 +181,13 @@ def test_songs_that_are_near_no_added_song_never_move(tmp_path, corpus):
         before = after
 
 
+def test_hundreds_of_songs_with_the_same_line_are_all_compared():
+    """If their bucket were divided, short songs with the same lines would move when others are added."""
+    signatures = np.random.default_rng(1).integers(0, 256, (380, COMPONENTS), np.uint8)
+    found = pairs_in_buckets(np.zeros(380, np.int64), np.arange(380), signatures, np.arange(COMPONENTS))
+    assert sum(len(a) for a, _ in found) == 380 * 379 // 2
+
+
 def test_songs_in_a_full_bucket_are_not_all_compared():
     """5,000 songs would be 12.5 million pairs. Songs whose signatures agree are among those that are compared."""
     source = np.random.default_rng(0)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -16,7 +17,7 @@ import train_mlm
 import train_triplet
 from lyricbert import compare, fill, prepare
 from lyricbert.errors import UserError
-from lyricbert.models.history import RUNS_FILE, SONGS_FILE, read_history
+from lyricbert.models.history import RUNS_FILE, SONGS_FILE, History, read_history
 from lyricbert.songs.store import TRAIN, VALIDATION, open_store
 from lyricbert.tasks import comparison
 from lyricbert.tasks.mlm import MaskedLMTask
@@ -170,6 +171,14 @@ def test_compare_refuses_a_store_with_held_out_songs_that_a_model_has_seen(
     flags = f"--seed {open_store(store_dir).meta['seed']} --val-fraction 0.2 --near-duplicates group"
     assert str(caught.value) == f"--{side} {seen(adapted, foreign_dir)}; {ADVICE}: {flags}"
     assert not list(tmp_path.iterdir())
+
+
+def test_the_advice_is_not_to_split_a_grown_store_as_it_is_split(store_dir):
+    """A near duplicate that is added can move a song from training to validation."""
+    store = open_store(store_dir)
+    grown = replace(store, song_split=1 - store.song_split)
+    problem = History().with_run("mlm", 1, store).describe_seen(grown)
+    assert problem.endswith("near duplicates that were added or removed moved songs to the other side")
 
 
 def test_other_stores_are_accepted(adapted, model_dir, store_dir, foreign_dir, other_dir):

@@ -6,8 +6,9 @@ import numpy as np
 
 from lyricbert.hashing import hash64
 
-# Songs in a bucket are compared with each other, so a bucket of n songs costs n * (n - 1) / 2 comparisons.
-MOST_SONGS = 100
+# Songs in a bucket are compared with each other, so a bucket of n songs costs n * (n - 1) / 2 comparisons. Dividing it
+# loses pairs: of 5,644 near songs among 9,000 short ones with the same lines, 11 % with a limit of 100, 4 % with 400.
+MOST_SONGS = 400
 _PAIRS_AT_ONCE = 2**15
 
 
