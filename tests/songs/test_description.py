@@ -69,3 +69,12 @@ def test_a_damaged_store_is_not_described(store_dir, tmp_path, name, content):
         (tmp_path / "store" / name).write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
         describe_store(tmp_path / "store")
+
+
+def test_names_do_not_control_the_terminal(store_dir, tmp_path):
+    shutil.copytree(store_dir, tmp_path / "store")
+    songs = (tmp_path / "store/songs.jsonl").read_text()
+    (tmp_path / "store/songs.jsonl").write_text(songs.replace("The Tests", "\\u001b[31mThe Tests"))
+    text = describe_store(tmp_path / "store")
+    assert "\x1b" not in text
+    assert "\\x1b[31mThe Tests" in text
