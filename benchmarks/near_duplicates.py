@@ -60,7 +60,7 @@ def measure_clusters(shards: list[Path]) -> dict[str, float]:
     with PeakMemory() as memory:
         started = time.perf_counter()
         songs = clustering.read_songs(blocks)
-        original = clustering.first_of_equal_songs(songs.keys)
+        original = clustering.longest_of_equal_songs(songs)
         clusters = clustering.find_clusters(songs, blocks, original, near=True)
         seconds = time.perf_counter() - started
     count = len(clusters)

@@ -2,8 +2,10 @@
 
     python benchmarks/prepare_speed.py --songs SONGS.jsonl --tokenizer MODEL
 
-SONGS.jsonl has songs with a `lyrics` field. These contenders process all lines of all songs, in turns, in each of
-several rounds. The table has medians over the rounds. All processes of a contender may use the same two cores.
+SONGS.jsonl has songs with a `lyrics` field. To make a larger corpus, it is used several times (--copies): each time the
+lines are shuffled over all songs, and the words of each line are rotated. So lines differ, and words are as frequent
+as in the songs. These contenders process all lines of all songs, in turns, in each of several rounds. The table has
+medians over the rounds. All processes of a contender may use the same two cores.
 
     tokenizers    `encode_batch` of the tokenizers library, with two threads: only the ids, nothing is kept
     prepare 2     `python -m lyricbert.prepare --workers 2`, from the file to the finished store
@@ -12,6 +14,8 @@ several rounds. The table has medians over the rounds. All processes of a conten
 
 "with start" is the time of the whole command. "without start" is, for prepare, that time less the time of the same
 command on two songs; for the others, only the time of `encode_batch` or `map`, with the lines already in memory.
+"CPU s" is the time for which all processes of a contender have used a core, start included. It hardly depends on what
+else runs on the machine.
 
 Then it calculates what more workers would give: the seconds that one process reads, and that one process joins, stay;
 the rest is divided by the number of workers (Amdahl's law).
@@ -20,6 +24,8 @@ the rest is divided by the number of workers (Amdahl's law).
 import argparse
 import json
 import os
+import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -41,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--songs", type=Path, required=True, help="a .jsonl file of songs")
     parser.add_argument("--tokenizer", required=True, help="directory of a model")
+    parser.add_argument("--copies", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--time", choices=(*TIMED, "stages"), help=argparse.SUPPRESS)  # in a process of its own
@@ -49,14 +56,38 @@ def main() -> None:
         print(json.dumps((TIMED | {"stages": time_stages})[arguments.time](arguments.songs, arguments.tokenizer)))
         return
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    lines = len(read_lines(arguments.songs))
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in arguments.contenders}
-    for number in range(arguments.rounds):
-        for name in arguments.contenders:
-            seconds[name].append(run(name, arguments.songs, arguments.tokenizer))
-            print(f"round {number + 1}, {name}: {seconds[name][-1][0]:.2f} s", file=sys.stderr, flush=True)
-    stages = in_own_process("stages", arguments.songs, arguments.tokenizer)[1]
+    with tempfile.TemporaryDirectory() as folder:
+        songs = write_copies(arguments.songs, arguments.copies, Path(folder) / "songs.jsonl")
+        lines = len(read_lines(songs))
+        seconds: dict[str, list[tuple[float, float, float]]] = {name: [] for name in arguments.contenders}
+        for number in range(arguments.rounds):
+            for name in arguments.contenders:
+                before = cpu_seconds()
+                timed = run(name, songs, arguments.tokenizer)
+                seconds[name].append((*timed, cpu_seconds() - before))
+                print(f"round {number + 1}, {name}: {seconds[name][-1][0]:.2f} s", file=sys.stderr, flush=True)
+        stages = in_own_process("stages", songs, arguments.tokenizer)[1]
     print("\n".join([*table(lines, seconds), *calculation(lines, stages)]))
+
+
+def write_copies(songs: Path, copies: int, path: Path) -> Path:
+    """Write `copies` of the songs to `path`, all but the first one with shuffled lines. Returns `path`."""
+    lyrics = [json.loads(line)["lyrics"].split("\n") for line in songs.read_text(encoding="utf-8").splitlines()]
+    with path.open("w", encoding="utf-8") as file:
+        for copy in range(copies):
+            words = [line.split() for song in lyrics for line in song if line.strip()]
+            random.Random(copy).shuffle(words)
+            rotated = iter(" ".join(line[copy:] + line[:copy]) for line in words)
+            for song in lyrics:
+                text = song if copy == 0 else [next(rotated) if line.strip() else "" for line in song]
+                file.write(json.dumps({"lyrics": "\n".join(text)}) + "\n")
+    return path
+
+
+def cpu_seconds() -> float:
+    """The CPU time of all processes that this one has started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def read_lines(songs: Path) -> list[str]:
@@ -161,23 +192,19 @@ def time_stages(songs: Path, tokenizer: str) -> dict[str, float]:
     return dict(zip(("reading", "shards", "join"), (b - a for a, b in pairwise(times)), strict=True))
 
 
-def table(lines: int, seconds: dict[str, list[tuple[float, float]]]) -> list[str]:
+def table(lines: int, seconds: dict[str, list[tuple[float, float, float]]]) -> list[str]:
     """A row for each contender: lines per second (medians), and how many times as fast as the tokenizer alone."""
-    rows = [f"{lines:,} lines, {CORES} cores, medians of {len(next(iter(seconds.values())))} rounds", ""]
-    rows += ["| contender | lines/s without start | of tokenizers | lines/s with start | of tokenizers |"]
-    rows += ["|---|---:|---:|---:|---:|"]
-    medians = {
-        name: [lines / statistics.median(each[kind] for each in timed) for kind in (1, 0)]
-        for name, timed in seconds.items()
-    }
+    medians = {name: [statistics.median(kind) for kind in zip(*timed, strict=True)] for name, timed in seconds.items()}
     base = medians.get("tokenizers", next(iter(medians.values())))
-    for name, (without, with_start) in medians.items():
-        rows += [
-            f"| {name} | {without:,.0f} | {without / base[0]:.2f} | {with_start:,.0f} | {with_start / base[1]:.2f} |"
-        ]
+    rows = [f"{lines:,} lines, {CORES} cores, medians of {len(next(iter(seconds.values())))} rounds", ""]
+    rows += ["| contender | lines/s without start | of tokenizers | lines/s with start | of tokenizers | CPU s |"]
+    rows += ["|---|---:|---:|---:|---:|---:|"]
+    for name, (whole, work, cpu) in medians.items():
+        without = f"{lines / work:,.0f} | {base[1] / work:.2f}"
+        rows += [f"| {name} | {without} | {lines / whole:,.0f} | {base[0] / whole:.2f} | {cpu:.1f} |"]
     if {"prepare 2", "datasets"} <= medians.keys():
-        ratios = [ours / theirs for ours, theirs in zip(medians["prepare 2"], medians["datasets"], strict=True)]
-        rows += ["", f"prepare 2 over datasets: {ratios[0]:.2f} without start, {ratios[1]:.2f} with start"]
+        whole, work, _ = (theirs / ours for ours, theirs in zip(medians["prepare 2"], medians["datasets"], strict=True))
+        rows += ["", f"prepare 2 over datasets: {work:.2f} without start, {whole:.2f} with start"]
     return rows
 
 

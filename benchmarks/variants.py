@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from lyricbert.songs.cleaning import clean
 from lyricbert.songs.groups import group_sums
-from lyricbert.songs.joining.clustering import Songs, first_of_equal_songs, read_songs
+from lyricbert.songs.joining.clustering import Songs, longest_of_equal_songs, read_songs
 from lyricbert.songs.joining.clusters import Clusters
 from lyricbert.songs.joining.common_lines import unite_songs_with_common_lines
 from lyricbert.songs.joining.near_duplicates import unite_equal_signatures, unite_songs_with_common_words
@@ -109,7 +109,7 @@ def measure(songs: list[Song], a: np.ndarray, b: np.ndarray) -> list[float]:
 
 def find(songs: Songs, blocks: list[SongBlock], by_words: bool, by_lines: bool) -> np.ndarray:
     """int64 [songs]: the cluster of each song."""
-    everything, original = np.arange(len(songs.keys)), first_of_equal_songs(songs.keys)
+    everything, original = np.arange(len(songs.keys)), longest_of_equal_songs(songs)
     clusters = Clusters(len(everything))
     clusters.unite(everything, original)
     distinct = unite_equal_signatures(clusters, songs.signatures, everything[original == everything])

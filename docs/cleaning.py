@@ -11,13 +11,12 @@ PAGE = Path(__file__).with_name("cleaning.md")
 TEMPLATE = """\
 # Cleaning
 
-This page is generated from the rules. To update it, run `python -m docs.cleaning` in the repository root.
-
 `prepare` cleans the lyrics of each song with the rules below. They are applied in this order, again and again until
-none changes the text. So cleaned lyrics stay as they are when they are cleaned again. `prepare` prints how often each
-rule changed something. `prepare SOURCE --show-cleaning 20` prints what the rules change in 20 songs.
+none changes the text (at most 20 times). So cleaned lyrics stay as they are when they are cleaned again. `prepare`
+prints how often each rule changed something. `prepare SOURCE --show-cleaning 20` prints what the rules change in 20
+songs.
 
-- **When in doubt, text stays.** A line that looks like text of a page, but may be sung, is kept.
+- **When in doubt, text stays.** A line that looks like text of a web page, but may be sung, is kept.
 - **No text is added.** Repeat marks are removed; the lines before them are not repeated.
 - **Sections** are separated by blank lines and by headers. The name of a section is kept without performers: "Verse 1"
   for `[Verse 1: Ann Example]`. A name holds until the next header, also over blank lines.

@@ -12,7 +12,7 @@ set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export REPO
 
-# Lyrics: a file or a folder of .txt, .json, .jsonl, .csv, on a file system that every node sees.
+# Lyrics: a file of a kind in docs/formats.md, or a folder of them, on a file system that every node sees.
 SOURCE=${SOURCE:-lyrics}
 # The BERT to start from: a directory or a hub name.
 MODEL=${MODEL:-bert-base-uncased}

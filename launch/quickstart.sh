@@ -19,7 +19,7 @@ if [ $# -gt 0 ]; then
     exit 0
 fi
 
-# Lyrics: a file or a folder of .txt, .json, .jsonl, .csv.
+# Lyrics: a file of a kind in docs/formats.md, or a folder of them.
 SOURCE=${SOURCE:-$REPO/lyricbert/demo}
 # The BERT to start from: a directory or a hub name. Empty: the encoder of all-MiniLM-L6-v2 from PyPI.
 MODEL=${MODEL:-}

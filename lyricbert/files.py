@@ -84,6 +84,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def files_below(directory: Path) -> list[str]:
+    """The names of all files in `directory` and its subdirectories, relative to it, sorted."""
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+
 def unused_name(path: Path) -> Path:
     """`path` if it does not exist, otherwise the first of `path-2`, `path-3`, ... that does not exist."""
     candidates = (path.with_name(f"{path.name}-{number}") for number in count(2))

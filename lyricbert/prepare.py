@@ -1,7 +1,7 @@
 """Turn lyrics files into a token store.
 
     python -m lyricbert.prepare SOURCE... --out DATA
-    python -m lyricbert.prepare --join DATA... --out DATA    one store of several
+    python -m lyricbert.prepare --join STORE... --out DATA   one store of several
     python -m lyricbert.prepare --describe DATA              what is in a store
     python -m lyricbert.prepare --verify DATA                finds damaged files
 
@@ -16,12 +16,13 @@ It can also be a file that lyricsgenius wrote, or `-` for standard input. Files 
 be compressed, as .gz or .zst. docs/formats.md lists the fields that are read.
 
 The command cleans the lyrics, removes duplicate songs, splits the songs into
-training and validation, and tokenizes them. A line that occurs several times is
-kept once, as one example. A validation line that also occurs in a training song
-is removed. The command prints what it removed and why.
+training and validation, and tokenizes them. If a line occurs several times, MLM
+training uses it once. A validation line is removed if a training line has the
+same words or the same tokens. The command prints what it removed and why.
 
 The command works in several processes. If it is interrupted, run it again: it
-continues from what is finished, in the directory .DATA.shards.
+continues from what is finished. That is in a hidden directory beside DATA, for
+example data/.store.shards for data/store.
 """
 
 import dataclasses
@@ -47,8 +48,8 @@ class PrepareConfig:
     out: Path | None = option(
         "directory to create for the token store; must not exist",
         None,
-        advice="Required, except with `--describe`, `--verify` and `--ranges`. Give it to the trainers and to `compare`"
-        " as `--data`.",
+        advice="Required, except with `--show-cleaning`, `--ranges`, `--describe` and `--verify`, which refuse it. Give"
+        " it to the trainers and to `compare` as `--data`.",
     )
     tokenizer: str = option(
         "tokenizer: a model directory or a Hugging Face hub name",
@@ -82,9 +83,9 @@ class PrepareConfig:
         advice="Give the language of the model, e.g. `en`, for a source in many languages.",
     )
     exclude_tag: tuple[str, ...] = option(
-        "genre or tag of songs to leave out, where the source has one (default: none)",
+        "genre or tag of songs to leave out, where the source has one; may be repeated (default: none)",
         (),
-        advice="May be repeated. Give `misc` for Genius, which has translations and texts that are no songs there.",
+        advice="Give `misc` for Genius: there, it is the tag of translations and of texts that are not songs.",
     )
     val_fraction: float = option(
         "share of songs held out for validation",
@@ -99,16 +100,16 @@ class PrepareConfig:
         advice="Keep it when you add songs, so that songs stay in their split.",
     )
     near_duplicates: str = option(
-        "what to do with songs that are nearly equal, such as covers: group puts all of them on the same side of the"
-        " split, drop keeps only the longest, keep splits them like other songs",
+        "what to do with songs that share much of their text, such as covers: group puts them on the same side of the"
+        " split, drop keeps only the one with the most lines, keep does not look for them",
         "group",
         choices=("group", "drop", "keep"),
         advice="Give `drop` if the same songs come from several sources. With `keep`, validation lines may be nearly"
         " equal to training lines.",
     )
     max_tokens: int | None = option(
-        "maximum length of a line or section in tokens, special tokens included; longer lines are cut, longer sections"
-        " split (default: the tokenizer's maximum, at most 512)",
+        "maximum length of a line or section in tokens, special tokens included; the rest of a longer line is"
+        " removed, a longer section is divided (default: the tokenizer's maximum, at most 512)",
         None,
         check="positive",
         advice="Set it to the maximum length of the model, if that is less.",
@@ -120,24 +121,25 @@ class PrepareConfig:
         advice="Lower it to use less memory, about 100 MB a process. The store is the same for any number.",
     )
     join: bool = option(
-        "make one store of the token stores or parts that are given instead of lyrics",
+        "join token stores, or parts made with --rows, into one store; give them as SOURCE",
         False,
-        advice="The songs are split anew. All must have the same tokenizer.",
+        advice="The songs are split anew. All must have the same tokenizer, `--max-tokens` and version of lyricbert.",
     )
     rows: str | None = option(
-        "records of the sources to read, A:B without B, counted from 0; makes a part, for --join",
+        "range of songs to read, A:B from number A up to but not including B, or A: up to the last; counted from 0 over"
+        " all sources; makes a part, for --join",
         None,
         advice="For jobs on several machines: give each job a range that `--ranges` prints, and an `--out` of its own."
         " `launch/prepare.sh` does this.",
     )
     ranges: int | None = option(
-        "number of ranges of rows to print, one a line, for as many jobs; makes no store",
+        "number of ranges of songs to print, one on each line, for --rows; makes no store",
         None,
         check="positive",
         advice="Give each of the lines to a job, as `--rows`.",
     )
     show_cleaning: int | None = option(
-        "number of songs of which to show what cleaning removes and changes; makes no store",
+        "number of songs for which to show what cleaning changes; makes no store",
         None,
         check="positive",
         advice="Look at a sample of new lyrics before you prepare them. [cleaning.md](cleaning.md) explains the rules.",

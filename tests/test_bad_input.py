@@ -16,7 +16,7 @@ import train_mlm
 import train_triplet
 from lyricbert import compare, fill, prepare
 from lyricbert.errors import run_command
-from lyricbert.songs.store import ARRAYS, open_store
+from lyricbert.songs.store import ARRAYS, open_store, sum_of
 
 COMMANDS = {"prepare": prepare, "mlm": train_mlm, "triplet": train_triplet, "fill": fill, "compare": compare}
 
@@ -103,7 +103,7 @@ LYRICS = [
     ("ten megabytes.txt", b"night moon " * 900_000, "only one song"),
     ("one word.txt", b"n" * 10_000_000, "1 lines unknown to the tokenizer"),
     ("same twice.jsonl", b'{"lyrics": "night moon"}\n' * 2, "only one song"),
-    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "none of the 2 songs is held out"),
+    ("same line.jsonl", b'{"lyrics": "night"}\n{"lyrics": "night\\nnight"}\n', "all 2 songs are near duplicates"),
     ("binary.txt", bytes(range(256)) * 100, "not UTF-8"),
     ("latin1.txt", "café au lait".encode("latin1"), "not UTF-8"),
     ("latin1.csv", "lyrics\ncafé".encode("latin1"), "not UTF-8"),
@@ -133,6 +133,12 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def edit_meta(store: Path, **changes: object) -> None:
+    """Change meta.json, with its checksum."""
+    meta = {**json.loads((store / "meta.json").read_text()), **changes}
+    edit(store / "meta.json", **changes, sha256=sum_of(meta))
+
+
 def lengthen(path: Path) -> None:
     """The last line ends where there is no token."""
     offsets = np.load(path)
@@ -156,9 +162,10 @@ STORES = {
     "an older version": (lambda store: edit(store / "meta.json", format_version=1), "store format 1"),
     "a newer version": (lambda store: edit(store / "meta.json", format_version=3), "store format 3"),
     "another tokenizer": (
-        lambda store: edit(store / "meta.json", tokenizer={"name": "other", "fingerprint": "0"}),
+        lambda store: edit_meta(store, tokenizer={"name": "other", "fingerprint": "0"}),
         "prepared with the tokenizer other",
     ),
+    "a changed meta": (lambda store: edit(store / "meta.json", seed=9), "meta.json: damaged, because"),
 }
 
 # What is done to a model's directory, and what is said.

@@ -17,7 +17,7 @@ from lyricbert import compare, fill, prepare
 from lyricbert.errors import UserError
 from lyricbert.files import sha256_of, write_json
 from lyricbert.models.history import RUNS_FILE, SONGS_FILE
-from lyricbert.songs.store import ARRAYS, open_store
+from lyricbert.songs.store import ARRAYS, open_store, sum_of
 
 CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "state.json")
 MODEL_FILES = ("model.safetensors", "pytorch_model.bin", "config.json", "tokenizer.json", "tokenizer_config.json")
@@ -167,7 +167,7 @@ def test_names_in_a_manifest_or_a_store_never_become_paths(finished, tmp_path, s
     meta = json.loads((store / "meta.json").read_text())
     meta["arrays"]["../../escaped"] = meta["arrays"]["tokens"]
     meta["tokenizer"]["name"] = str(tmp_path / "escaped")
-    (store / "meta.json").write_text(json.dumps(meta))
+    write_json(store / "meta.json", {**meta, "sha256": sum_of(meta)})
     assert open_store(store).path == store  # what else it names is not looked at
     run = shutil.copytree(finished, tmp_path / "run")
     checkpoint = run / "checkpoints/step-00000002"

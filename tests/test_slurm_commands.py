@@ -113,7 +113,8 @@ def test_the_pipeline_of_the_readme_from_lyrics_to_report(cluster, repository, s
 def test_prepare_as_a_job_array_gives_the_store_of_one_command(cluster, repository, songs_file, model_dir, store_dir):
     data = repository / "data/store"
     settings = {"SOURCE": songs_file, "MODEL": model_dir, "DATA": data, "TASKS": 3}
-    settings["JOIN_FLAGS"] = "--val-fraction 0.2 --seed 1"  # as the store that it is compared with
+    meta = json.loads((store_dir / "meta.json").read_text())
+    settings["JOIN_FLAGS"] = f"--val-fraction {meta['val_fraction']} --seed {meta['seed']}"
     said = run(cluster, {**HERE, **settings}, repository, "bash", "launch/prepare.sh", "--workers", 1)
     jobs = dict(line.split() for line in said.splitlines())
     assert list(jobs) == ["scan", "prepare", "join"]

@@ -5,6 +5,7 @@ number of ranks. Rank r of W takes every W-th micro-batch. A shuffled order is n
 it is needed. So planning an epoch is cheap, and a run can start at any step immediately.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -17,9 +18,11 @@ from lyricbert.hashing import derive_key, permute
 
 # Checkpoints record this number. Raise it whenever the same settings give different batches than before. Then old
 # checkpoints are refused instead of resumed with different batches. Before version 2, checkpoints had no such number.
-SAMPLER_VERSION = 2
+SAMPLER_VERSION = 3
 # The default number in a step is at least this. So 1, 2 and 4 processes train the same steps.
 _FEWEST_MICRO_BATCHES = 4
+# A plan may have so many times the padded tokens of the best plan, if it has fewer shapes: they save memory on a CPU.
+_MOST_MORE_TOKENS = 1.005
 
 
 class Sampler(ABC):
@@ -141,6 +144,10 @@ class _Plan:
     examples: np.ndarray
     batches: np.ndarray
 
+    def padded_tokens(self) -> int:
+        """Number of tokens in an epoch, padding included."""
+        return int(self.examples @ self.shapes.widths)
+
     def most_rows(self) -> np.ndarray:
         """int64 [K]: the maximum number of rows in a batch of each width; 0 for a width without batches."""
         rows: np.ndarray = -(-self.examples // np.maximum(self.batches, 1))
@@ -162,20 +169,28 @@ def _pairs(rows: np.ndarray, widths: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _plan(counts: np.ndarray, budget: int, multiple: int) -> _Plan:
-    """The plan with the most widths, and therefore the least padding, that has fewer than `MOST_SHAPES` shapes.
+    """The plan with the fewest widths whose padding is hardly more than the least that is possible.
 
-    `counts`: int64 [longest + 1], number of examples of each length. A width adds at most three shapes: two numbers of
-    rows in training, and a full batch in evaluation. So `MOST_SHAPES // 3` widths are always few enough. One shape is
-    reserved for held-out examples that are longer than all training examples.
+    The more widths, the less padding. Plans have fewer than `MOST_SHAPES` shapes. `counts`: int64 [longest + 1], number
+    of examples of each length. A width adds at most three shapes: two numbers of rows in training, and a full batch in
+    evaluation. So `MOST_SHAPES // 3` widths are always few enough. One shape is reserved for held-out examples that are
+    longer than all training examples.
     """
+    chosen: _Plan | None = None
+    most_tokens = math.inf
     for widths in reversed(choose_widths(counts, MOST_SHAPES - 1)):
         shapes = Shapes.of_budget(widths, budget)
         before = np.concatenate([[0], np.cumsum(counts)[widths]])
         examples, batches = _fill(np.diff(before), shapes.rows)
         plan = _Plan(shapes, examples, _add_batches(examples, batches, -int(batches.sum()) % multiple, multiple))
-        if len(plan.with_evaluation()) < MOST_SHAPES:
+        if plan.padded_tokens() > most_tokens:
             break
-    return plan
+        if len(plan.with_evaluation()) < MOST_SHAPES:
+            if chosen is None:
+                most_tokens = plan.padded_tokens() * _MOST_MORE_TOKENS
+            chosen = plan
+    assert chosen is not None
+    return chosen
 
 
 def _fill(counts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -71,7 +71,7 @@ class History:
             "store": store.identity,
             "store_format": meta["format_version"],
             "split": {**split, "near_duplicates": meta.get("near_duplicates", {}).get("setting")},
-            "sources_sha256": meta.get("files", {}).get("sources.jsonl"),
+            "sources": {**meta.get("sources", {}), "sha256": meta.get("files", {}).get("sources.jsonl")},
             "training_songs": len(songs),
             "held_out_songs_seen_before": self.count_seen(store),
             "versions": {
@@ -108,7 +108,7 @@ def _find(name: str, filename: str) -> Path | None:
     """The path of a file of a model directory or hub name. None if the file does not exist or cannot be reached."""
     if os.path.isdir(name):
         path = Path(name) / filename
-        return path if path.exists() else None
+        return path if os.path.lexists(path) else None  # a broken link is damage
     try:
         return Path(hf_hub_download(name, filename))
     except Exception:  # the hub fails in many ways; loading the model reports those that matter

@@ -13,7 +13,7 @@ from lyricbert.songs.rules.rule import Rule, is_header
 _MOST_ROUNDS = 20
 UNSETTLED = Rule(
     f"songs that cleaning still changes after {_MOST_ROUNDS} rounds",
-    "A song is dropped if removing text from it again and again leaves text that the rules remove.",
+    "The rules are applied at most 20 times. A song that they still change then is dropped.",
     "Salt &" + "amp;" * (_MOST_ROUNDS + 1) + " pepper",
     "",
     lambda text, title: ("", 1),

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from lyricbert.errors import UserError
 from lyricbert.songs.show_cleaning import visible
 from lyricbert.songs.store import TokenStore, open_store
+from lyricbert.songs.verification import verify_store
 
 _BAR = 40  # characters
 _FREQUENT_LINES = 10
@@ -26,14 +26,9 @@ def describe_store(path: Path) -> str:
 
     Raises `UserError` if the store is damaged.
     """
-    try:
-        return _describe(open_store(path))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError):
-        raise UserError(f"{path}: damaged; find the file with --verify, and prepare the store again") from None
-
-
-def _describe(store: TokenStore) -> str:
-    path, tokenizer = store.path, _open_tokenizer(store)
+    verify_store(path)
+    store = open_store(path)
+    tokenizer = Tokenizer.from_file(str(path / "tokenizer" / "tokenizer.json"))
     blocks = [
         [f"token store {path}", *_counts(store.meta)],
         ["lengths of lines, in tokens:", *_histogram(np.diff(store.line_offsets))],
@@ -45,14 +40,6 @@ def _describe(store: TokenStore) -> str:
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _open_tokenizer(store: TokenStore) -> Tokenizer:
-    file = f"{store.tokenizer_path}/tokenizer.json"
-    try:
-        return Tokenizer.from_file(file)
-    except Exception:  # the library raises no other class
-        raise UserError(f"{file}: missing or damaged; prepare the store again") from None
-
-
 def summary(path: Path, meta: dict[str, Any]) -> str:
     """What `prepare` prints of a store: its counts, then what was removed or changed. `meta`: its meta.json."""
     return "\n".join([f"token store {path}", *_counts(meta), *_removed(meta)])
@@ -62,7 +49,7 @@ def _counts(meta: dict[str, Any]) -> list[str]:
     """A table with a column for each split."""
     train, validation = meta["counts"]["train"], meta["counts"]["validation"]
     near = meta["near_duplicates"]
-    clusters = f"{near['songs']:,} songs in {near['clusters']:,} clusters"
+    clusters = f"{near['songs']:,} songs in {near['clusters']:,} clusters of up to {near['largest']:,}"
     return [
         f"{'':<14}{'train':>12}{'validation':>12}",
         *(f"{name.replace('_', ' '):<14}{train[name]:>12,}{validation[name]:>12,}" for name in train),

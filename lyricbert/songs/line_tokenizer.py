@@ -1,10 +1,10 @@
 """Tokenize lines without transformers, which takes seconds to import and much memory."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from lyricbert.songs.groups import group_starts, group_sums, take_groups
 _CHARACTERS_A_TOKEN = 100
 # The library keeps about a kilobyte for each text that it encodes at once.
 _TEXTS_AT_ONCE = 4096
+# Remembering so many words takes about 20 MB. Then they are forgotten.
+_MOST_KNOWN_TEXTS = 2**17
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class SavedTokenizer:
     max_length: int
 
 
+@dataclass
+class _KnownTexts:
+    """Texts that were encoded before: the place of each, the ids of one text after the other, and their lengths."""
+
+    places: dict[str, int]
+    ids: np.ndarray
+    lengths: np.ndarray
+
+
 @dataclass(frozen=True)
 class LineTokenizer:
     """Cuts lines at `limit` tokens, special tokens included."""
@@ -46,15 +57,29 @@ class LineTokenizer:
         """
         longest = _CHARACTERS_A_TOKEN * self.limit
         cut = [line[:longest] for line in lines]
-        # A BERT tokenizer treats each word alone. Words repeat, so each distinct word is tokenized once.
+        # A BERT tokenizer treats each word alone. Words repeat, so a word is tokenized once and remembered.
         texts = [line.split(" ") for line in cut] if self._treats_words_alone else [[line] for line in cut]
-        places: dict[str, int] = {}
-        place = [places.setdefault(text, len(places)) for text in chain.from_iterable(texts)]
-        place_of_text = np.array(place, np.int64)
-        ids, lengths = self._encode_texts(list(places))
         texts_of_line = np.fromiter(map(len, texts), np.int64, len(texts))
-        line_lengths = group_sums(lengths[place_of_text], texts_of_line)
-        return self._cut(take_groups(ids, lengths, place_of_text), line_lengths)
+        place = self._places_of(chain.from_iterable(texts))
+        line_lengths = group_sums(self._known.lengths[place], texts_of_line)
+        return self._cut(take_groups(self._known.ids, self._known.lengths, place), line_lengths)
+
+    @cached_property
+    def _known(self) -> "_KnownTexts":
+        kind = np.uint16 if self.saved.size <= 2**16 else np.uint32
+        return _KnownTexts({}, np.empty(0, kind), np.empty(0, np.int64))
+
+    def _places_of(self, texts: Iterable[str]) -> np.ndarray:
+        """int64 [texts]: the places of the texts in `_known`, to which it adds those that are new."""
+        known = self._known
+        if len(known.places) > _MOST_KNOWN_TEXTS:
+            known.places.clear()
+            known.ids, known.lengths = known.ids[:0], known.lengths[:0]
+        places, count = known.places, len(known.places)
+        place = np.array([places.setdefault(text, len(places)) for text in texts], np.int64)
+        ids, lengths = self._encode_texts(list(islice(places, count, None)))
+        known.ids, known.lengths = np.concatenate([known.ids, ids]), np.concatenate([known.lengths, lengths])
+        return place
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -76,7 +101,7 @@ class LineTokenizer:
 
     def _encode_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(token ids of all texts, length of each in tokens)."""
-        kind = np.uint16 if self.saved.size <= 2**16 else np.uint32
+        kind = self._known.ids.dtype
         ids, lengths = [np.empty(0, kind)], [np.empty(0, np.int64)]
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             block = texts[start : start + _TEXTS_AT_ONCE]

@@ -12,7 +12,7 @@ from lyricbert.files import new_directory, write_errors_as_user_error
 from lyricbert.runtime.lock import LOCK
 from lyricbert.songs.joining.join import JoinSettings, UnsuitableSongs, join_shards
 from lyricbert.songs.sharding.cutting import Rows, find_ranges
-from lyricbert.songs.sharding.part import Part, check_that_parts_fit, open_part
+from lyricbert.songs.sharding.part import Part, check_that_parts_fit, open_part, write_description
 from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings, make_part
 from lyricbert.songs.sharding.work_directory import work_directory
 from lyricbert.songs.show_cleaning import show_cleaning
@@ -29,13 +29,17 @@ def prepare_part(shards: ShardSettings, out: Path, workers: int) -> int:
     """Write the part `out`: the shards of some rows. Returns their number. Raises `UserError`."""
     with make_part(shards, out, workers) as part, write_errors_as_user_error(out, "give another --out"):
         (part.path / LOCK).unlink()
+        write_description(part)
         part.path.rename(out)
         return len(part.shards)
 
 
 def list_ranges(lyrics: Lyrics, count: int) -> list[Rows]:
     """At most `count` ranges of rows that are about equally long. Reads all lyrics. Raises `UserError`."""
-    return find_ranges(lyrics.files(Counter()), lyrics.read, count)
+    ranges = find_ranges(lyrics.files(Counter()), lyrics.read, count)
+    if not ranges:
+        raise UserError(f"{_named(lyrics.sources)}: no lyrics; check the files")
+    return ranges
 
 
 def show_sample(lyrics: Lyrics, count: int) -> str:

@@ -23,12 +23,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
 from lyricbert.errors import UserError
-from lyricbert.files import as_json, sha256_of, write_json
+from lyricbert.files import as_json, files_below, sha256_of, write_json
 from lyricbert.songs.array_files import open_array_file
 
 FORMAT_VERSION = 2
@@ -104,20 +105,22 @@ def read_meta(path: Path) -> dict[str, Any]:
         meta: dict[str, Any] = json.loads(meta_path.read_text(encoding="utf-8"))
         version = meta["format_version"]
         dict(meta["arrays"]), meta["tokenizer"]["fingerprint"], meta["tokenizer"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{meta_path}: damaged; prepare the store again") from None
     if version != FORMAT_VERSION:
         raise UserError(
             f"{path}: has store format {version}, but this version of lyricbert reads format {FORMAT_VERSION}; make it"
             " again with python -m lyricbert.prepare SOURCE --out NEW_DIRECTORY, from the same sources"
         )
+    if meta.get("sha256") != sum_of(meta):
+        raise UserError(f"{meta_path}: damaged, because it does not match its checksum; prepare the store again")
     return meta
 
 
 def _open_array(path: Path, described: dict[str, Any] | None) -> np.ndarray:
     try:
         array = np.lib.format.open_memmap(path, mode="r")  # reads .npy only, and no pickled objects
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, TokenError):  # numpy reads the header with the tokenizer of Python
         raise UserError(f"{path}: missing or damaged; prepare the store again") from None
     if described is None or [list(array.shape), str(array.dtype)] != [described.get("shape"), described.get("dtype")]:
         raise UserError(f"{path}: does not match meta.json; prepare the store again")
@@ -163,12 +166,11 @@ def write_meta(directory: Path, meta: dict[str, Any]) -> dict[str, Any]:
 
 def sums_of_other_files(directory: Path) -> dict[str, str]:
     """The SHA-256 of each file of a store, except its arrays and meta.json. Names are relative to the store."""
-    files = (path for path in directory.rglob("*") if path.is_file())
-    names = sorted(path.relative_to(directory).as_posix() for path in files)
-    return {name: sha256_of(directory / name) for name in names if not name.endswith(".npy") and name != "meta.json"}
+    names = (name for name in files_below(directory) if not name.endswith(".npy") and name != "meta.json")
+    return {name: sha256_of(directory / name) for name in names}
 
 
 def sum_of(meta: dict[str, Any]) -> str:
-    """The SHA-256 of the content of a meta.json, without the field that holds it."""
+    """The SHA-256 of the content of a meta.json or part.json, without the field that holds it."""
     others = {name: value for name, value in meta.items() if name != "sha256"}
     return hashlib.sha256(as_json(others).encode()).hexdigest()

@@ -52,7 +52,8 @@ class MaskedLMConfig(LoopConfig):
         0,
         check="non-negative",
         advice="Set it, for example to 50, for a model without an MLM head: its new, random head would damage the"
-        " encoder. With as many steps as the run has, only the head is trained.",
+        " encoder. With as many steps as the run has, only the head is trained. Do that in a run of its own, and use"
+        " its `RUN/model` as the base of all other commands, if you want the MLM rows of `compare` to mean something.",
     )
     head_warmup_lr: float = option(
         "learning rate while only the MLM head is trained",

@@ -144,3 +144,16 @@ def test_batches_keep_their_width_when_few_widths_are_left():
     padded = sum(len(batch) * sampler.width(len(batch), lengths[batch].max()) for batch in batches)
     assert lengths.sum() / padded > 0.97
     assert len({len(batch) * sampler.width(len(batch), lengths[batch].max()) for batch in batches}) < MOST_SHAPES
+
+
+def test_widths_that_save_hardly_any_padding_are_left_out(monkeypatch):
+    lengths = 3 + np.random.default_rng(0).poisson(20, 20_000)
+    sampler = LengthBucketSampler(lengths, 2048, 4, seed=0)
+    monkeypatch.setattr("lyricbert.batches.sampler._MOST_MORE_TOKENS", 1.0)
+    best = LengthBucketSampler(lengths, 2048, 4, seed=0)
+    padded, fewest = (
+        sum(len(batch) * each.width(len(batch), lengths[batch].max()) for batch in epoch(each, 0))
+        for each in (sampler, best)
+    )
+    assert len(sampler.shapes.widths) < len(best.shapes.widths) - 5
+    assert padded < 1.007 * fewest

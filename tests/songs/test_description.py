@@ -36,6 +36,7 @@ def test_counts_lengths_languages_lines_and_samples(described):
     blocks = described.rstrip("\n").split("\n\n")
     titles = [block.splitlines()[0] for block in blocks]
     assert re.match(r"token store .*/store$", titles[0])
+    assert blocks[0].endswith("near duplicates: 0 songs in 0 clusters of up to 0 (--near-duplicates keep)")
     assert titles[1:4] == ["lengths of lines, in tokens:", "languages:", "most frequent lines:"]
     assert titles[4:7] == [f'a section of The Tests "Song {number}" [Chorus]:' for number in (1, 4, 7)]
     assert titles[7] == "removed or changed:"
@@ -67,14 +68,16 @@ def test_a_damaged_store_is_not_described(store_dir, tmp_path, name, content):
         (tmp_path / "store" / name).unlink()
     else:
         (tmp_path / "store" / name).write_bytes(content)
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match=r"damaged|cannot be read"):
         describe_store(tmp_path / "store")
 
 
-def test_names_do_not_control_the_terminal(store_dir, tmp_path):
-    shutil.copytree(store_dir, tmp_path / "store")
-    songs = (tmp_path / "store/songs.jsonl").read_text()
-    (tmp_path / "store/songs.jsonl").write_text(songs.replace("The Tests", "\\u001b[31mThe Tests"))
+def test_names_do_not_control_the_terminal(tmp_path, model_dir):
+    songs = [{"title": "\x1b[31mRed", "language": "e\x1bn", "lyrics": f"night moon {'rain ' * n}"} for n in range(1, 9)]
+    (tmp_path / "songs.json").write_text(json.dumps(songs))
+    out = ("--out", tmp_path / "store", "--tokenizer", model_dir)
+    call(prepare.main, tmp_path / "songs.json", *out, "--val-fraction", 0.4, "--near-duplicates", "keep")
     text = describe_store(tmp_path / "store")
     assert "\x1b" not in text
-    assert "\\x1b[31mThe Tests" in text
+    assert "\\x1b[31mRed" in text
+    assert "e\\x1bn" in text

@@ -8,6 +8,7 @@ from conftest import WORD_LIST
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import lyricbert.songs.line_tokenizer
 from lyricbert.songs.line_tokenizer import LineTokenizer
 from lyricbert.songs.tokenizer import save_tokenizer
 
@@ -78,6 +79,14 @@ def test_many_lines_with_repeated_words(by_words, tokenizer):
     source = random.Random(1)
     lines = [" ".join(source.choices(WORD_LIST, k=source.randint(1, 90))) for _ in range(300)]
     assert encoded(by_words, lines) == expected(tokenizer, lines)
+
+
+def test_words_are_forgotten_when_they_are_too_many(by_words, tokenizer, monkeypatch):
+    monkeypatch.setattr(lyricbert.songs.line_tokenizer, "_MOST_KNOWN_TEXTS", 20)
+    for start in range(0, 60, 15):
+        lines = [" ".join(WORD_LIST[start : start + 15]), "night moon"]
+        assert encoded(by_words, lines) == expected(tokenizer, lines)
+        assert len(by_words._known.places) <= 37
 
 
 def test_lengths_and_cuts(by_words):

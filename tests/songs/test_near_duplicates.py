@@ -11,7 +11,8 @@ from test_join import join, join_songs, lines_of
 from lyricbert.songs.joining.buckets import MOST_SONGS, pairs_in_buckets
 from lyricbert.songs.joining.clusters import Clusters
 from lyricbert.songs.joining.join import JoinSettings
-from lyricbert.songs.signatures import COMPONENTS
+from lyricbert.songs.joining.near_duplicates import NEAR
+from lyricbert.songs.signatures import COMPONENTS, agreement, signatures
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
 from lyricbert.songs.words import line_keys, song_keys, word_hashes
 
@@ -112,6 +113,22 @@ def test_unrelated_songs_are_in_no_cluster(tmp_path):
     assert store.meta["near_duplicates"]["clusters"] == 0
 
 
+LETTERS = [("กขคงจชดตทนบปมยรลวสหอ", "าิีุูเแโ"), ("かさたなまらあはやわくすつぬむ", "きしちにみりいひけせてねめれう")]
+
+
+@pytest.mark.parametrize("letters", LETTERS)
+def test_in_scripts_without_spaces_covers_are_near_and_other_songs_are_not(letters):
+    """A few letters make all words, so all songs have the same pairs of letters."""
+    source = random.Random(4)
+    vocabulary = ["".join(source.choice(each) for each in letters * 2) for _ in range(1000)]
+    songs = [[source.choices(vocabulary, k=6) for _ in range(16)] for _ in range(10)]
+    covers = [[[*line[:3], source.choice(vocabulary), *line[4:]] for line in song] for song in songs]
+    hashes, words = word_hashes(["".join(word for line in song for word in line) for song in songs + covers])
+    rows = signatures(hashes, words)
+    assert agreement(rows, np.arange(10), np.arange(10, 20)).min() >= NEAR
+    assert agreement(rows, *np.triu_indices(10, 1)).max() < NEAR
+
+
 def test_drop_keeps_the_longest_song_with_the_ids_of_the_others(tmp_path):
     source = random.Random(3)
     songs = [make_song(source, sections=8) for _ in range(20)]
@@ -139,6 +156,15 @@ def test_clusters_and_split_do_not_depend_on_the_order_of_songs_and_shards(tmp_p
     other = join(shards, tmp_path / "other", SETTINGS["group"])
     assert one.meta["near_duplicates"] == other.meta["near_duplicates"]
     assert sides(one) == sides(other)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (1, 2, 0)])
+def test_an_excerpt_is_near_its_song_also_if_a_copy_with_other_line_breaks_comes_first(tmp_path, order):
+    source = random.Random(6)
+    song, *others = [make_song(source, sections=8) for _ in range(21)]
+    versions = [song, rebreak(song, source), [*song[:2], *make_song(source, 2)]]
+    store = join_songs(tmp_path / "songs", [*(versions[place] for place in order), *others], SETTINGS["group"])
+    assert store.meta["near_duplicates"] == {"clusters": 1, "songs": 3, "largest": 3}
 
 
 def test_songs_that_are_near_no_added_song_never_move(tmp_path, corpus):

@@ -14,6 +14,7 @@ import lyricbert.runtime.lock
 import lyricbert.songs.preparation
 import lyricbert.songs.sharding.building
 from lyricbert.errors import UserError
+from lyricbert.files import write_json
 from lyricbert.songs.formats import ReadOptions
 from lyricbert.songs.joining.join import JoinSettings, join_shards
 from lyricbert.songs.preparation import join_stores, list_ranges, prepare_part, prepare_store
@@ -22,7 +23,7 @@ from lyricbert.songs.sharding.cutting import Rows
 from lyricbert.songs.sharding.shard import write_shard
 from lyricbert.songs.sharding.shard_making import Lyrics, ShardSettings
 from lyricbert.songs.sharding.work_directory import shards_in
-from lyricbert.songs.store import open_store
+from lyricbert.songs.store import open_store, sum_of
 
 HALF = JoinSettings(0.5, 0)
 
@@ -91,6 +92,7 @@ def test_an_interrupted_command_continues_from_its_shards(settings, whole, tmp_p
     finished = interrupt(settings, tmp_path / "store", workers)
     assert len(finished) >= 5
     (finished[0].parent / ".shard-000099.tmp-1").mkdir()  # of a killed worker
+    (finished[0].parent / ".store.tmp-1").mkdir()  # of a killed join
     made = []
 
     def write_and_note(path: Path, *others: object) -> None:
@@ -199,6 +201,21 @@ def parts(settings, tmp_path_factory) -> list[Path]:
     return [folder / str(number) for number in range(4)]
 
 
+def test_a_part_holds_only_what_the_join_needs(settings, tmp_path):
+    work = tmp_path / ".part.shards"
+    (work / ".shard-000000.tmp-1").mkdir(parents=True)  # of a killed command
+    prepare_part(settings, tmp_path / "part", workers=1)
+    names = {path.name for path in (tmp_path / "part").iterdir() if not path.name.startswith("shard-")}
+    assert names == {"made-from.json", "part.json", "tokenizer"}
+    assert not work.exists()
+
+
+def test_ranges_of_no_lyrics_are_a_user_error(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(UserError, match=r"empty\.txt: no lyrics"):
+        list_ranges(Lyrics((tmp_path / "empty.txt",), None, ReadOptions()), 3)
+
+
 def test_joined_parts_are_the_store_of_one_command(parts, whole, tmp_path):
     join_stores(tuple(parts), HALF, tmp_path / "store")
     assert contents(tmp_path / "store") == whole
@@ -217,19 +234,43 @@ def test_a_missing_or_repeated_part_is_refused(parts, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_without_all_its_shards_is_refused(parts, tmp_path):
-    shutil.copytree(parts[1], tmp_path / "copy")
-    shutil.rmtree(tmp_path / "copy/shard-000000")
-    with pytest.raises(UserError, match=r"copy: has \d+ of its \d+ shards"):
-        join_stores((parts[0], tmp_path / "copy", *parts[2:]), HALF, tmp_path / "store")
+def flip_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
 
 
-def test_parts_of_which_other_songs_were_left_out_are_refused(settings, parts, tmp_path):
-    lyrics = replace(settings.lyrics, options=ReadOptions(language="en"))
-    rows = Rows(*json.loads((parts[3] / "part.json").read_text())["rows"])
-    prepare_part(replace(settings, lyrics=lyrics, rows=rows), tmp_path / "other", workers=1)
-    with pytest.raises(UserError, match=r"other: made with language 'en', but .*0 with ''"):
-        join_stores((*parts[:3], tmp_path / "other"), HALF, tmp_path / "store")
+@pytest.mark.parametrize("damage", [flip_bit, Path.unlink])
+@pytest.mark.parametrize("name", ["shard-000001/line_keys.npy", "shard-000001/songs.jsonl", "tokenizer/tokenizer.json"])
+def test_a_damaged_part_is_refused(parts, tmp_path, name, damage):
+    copy = shutil.copytree(parts[1], tmp_path / "copy")
+    damage(copy / name)
+    with pytest.raises(UserError, match=rf"copy/{name}: .*; make this part again"):
+        join_stores((parts[0], copy, *parts[2:]), HALF, tmp_path / "store")
+
+
+def test_a_part_without_one_of_its_shards_is_refused(parts, tmp_path):
+    copy = shutil.copytree(parts[1], tmp_path / "copy")
+    shutil.rmtree(copy / "shard-000000")
+    with pytest.raises(UserError, match=r"copy/shard-000000/.*: cannot be read .*; make this part again"):
+        join_stores((parts[0], copy, *parts[2:]), HALF, tmp_path / "store")
+
+
+def test_a_damaged_store_is_not_joined(halves, tmp_path):
+    """Otherwise the new store would have sums that match the damage."""
+    copy = shutil.copytree(halves[1], tmp_path / "copy")
+    flip_bit(copy / "tokens.npy")
+    with pytest.raises(UserError, match=r"copy/tokens.npy: damaged"):
+        join_stores((halves[0], copy), HALF, tmp_path / "store")
+
+
+def test_parts_that_are_made_with_other_filters_are_refused(settings, tmp_path):
+    """With other filters, the rows have other numbers, so songs would be missing."""
+    filtered = replace(settings, lyrics=replace(settings.lyrics, options=ReadOptions(exclude_tags=("misc",))))
+    for name, each, rows in (("a", settings, Rows(0, 30)), ("b", filtered, Rows(30))):
+        prepare_part(replace(each, rows=rows), tmp_path / name, workers=1)
+    with pytest.raises(UserError, match=r"b: made with the option exclude_tags \['misc'\], but .*a with not given"):
+        join_stores((tmp_path / "a", tmp_path / "b"), HALF, tmp_path / "store")
 
 
 def test_a_part_is_no_store(parts):
@@ -262,8 +303,8 @@ def test_stores_of_different_tokenizers_or_versions_are_not_joined(settings, hal
     with pytest.raises(UserError, match=r"short: made with --max-tokens 16, but .*a with 64"):
         join_stores((halves[0], tmp_path / "short"), HALF, tmp_path / "both")
     for key, value in (("lyricbert", "9.9"), ("format_version", 9)):
-        meta = json.loads((tmp_path / "short/meta.json").read_text())
-        (tmp_path / "short/meta.json").write_text(json.dumps({**meta, "max_tokens": 64, key: value}))
+        meta = {**json.loads((tmp_path / "short/meta.json").read_text()), "max_tokens": 64, key: value}
+        write_json(tmp_path / "short/meta.json", {**meta, "sha256": sum_of(meta)})
         with pytest.raises(UserError, match=rf"short: .*\b{value}\b"):
             join_stores((halves[0], tmp_path / "short"), HALF, tmp_path / "both")
     assert not (tmp_path / "both").exists()

@@ -17,6 +17,9 @@ def key(line: str) -> int:
         ("Café au lait", "cafe au lait"),
         ("cafe\u0301", "caf\u00e9"),
         ("don\u2019t stop", "dont stop"),
+        ("don\u00b4t, don\u2032t", "don't don't"),
+        ("שָׁלוֹם", "שלום"),
+        ("كَتَبَ، حبيبــي", "كتب حبيبي"),
         ("\uff26\uff35\uff2c\uff2c \ufb01re", "full fire"),
         ("STRASSE", "straße"),
         ("İstanbul", "istanbul"),
@@ -49,7 +52,7 @@ def test_words_their_order_and_vowel_signs_make_a_difference(one, other):
     assert key(one) != key(other)
 
 
-def test_a_character_of_a_script_without_spaces_is_a_word():
+def test_each_character_of_a_script_without_spaces_begins_a_word():
     assert word_hashes(["夜空 moon", "ไทย", "two words"])[1].tolist() == [3, 3, 2]
 
 

@@ -78,7 +78,7 @@ def test_a_model_remembers_its_run(adapted, store_dir):
         "store": store.identity,
         "store_format": store.meta["format_version"],
         "split": {"seed": store.meta["seed"], "val_fraction": 0.2, "near_duplicates": "group"},
-        "sources_sha256": store.meta["files"]["sources.jsonl"],
+        "sources": {"count": 1, "first": ["songs.jsonl"], "sha256": store.meta["files"]["sources.jsonl"]},
         "training_songs": len(songs(store_dir, TRAIN)),
         "held_out_songs_seen_before": 0,
     }
@@ -208,6 +208,7 @@ DAMAGES = {
     "runs too deep": lambda model: (model / RUNS_FILE).write_text("[" * 100_000),
     "a list": lambda model: (model / RUNS_FILE).write_text("[]"),
     "a directory": lambda model: ((model / RUNS_FILE).unlink(), (model / RUNS_FILE).mkdir()),
+    "a broken link": lambda model: ((model / RUNS_FILE).unlink(), (model / RUNS_FILE).symlink_to("gone")),
     "no runs": lambda model: rewrite(model / RUNS_FILE, runs=None),
     "a run without a split": lambda model: rewrite(model / RUNS_FILE, runs=[{}]),
     "a split that is a number": lambda model: rewrite(model / RUNS_FILE, runs=[{"split": 1}]),

@@ -16,9 +16,10 @@ def pairs_in_buckets(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield all pairs of songs with equal keys as two arrays int64 [pairs], some thousands at once.
 
-    `keys` and `songs`: int64 [N]. `signatures`: uint8 [all songs, C], different for each of `songs`. A bucket of more
-    than `MOST_SONGS` songs is divided until it is small enough: its songs must also agree in more `components` of their
-    signatures. Such buckets are of songs with the same few words, such as "la la la".
+    `keys` and `songs`: int64 [N]. `signatures`: uint8 [all songs, C]. A bucket of more than `MOST_SONGS` songs is
+    divided until it is small enough: its songs must also agree in more `components` of their signatures. Such buckets
+    are of songs with the same few words, such as "la la la". Of more songs with the same signature, not all pairs
+    are yielded.
     """
     order = np.argsort(keys)
     keys, songs = keys[order], songs[order]

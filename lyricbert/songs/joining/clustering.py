@@ -35,24 +35,27 @@ def read_songs(blocks: list[SongBlock]) -> Songs:
     return songs
 
 
-def first_of_equal_songs(keys: np.ndarray) -> np.ndarray:
-    """int64 [songs]: the first song with the same key. `keys`: int64 [songs]."""
-    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
-    equal: np.ndarray = first[place]
-    return equal
+def longest_of_equal_songs(songs: Songs) -> np.ndarray:
+    """int64 [songs]: of the songs with the same key, the one with the most lines; of several, the first.
+
+    Equal songs differ in their number of lines if a finished store lacks some: validation lines that would leak.
+    """
+    return longest_of_clusters(songs, np.unique(songs.keys, return_inverse=True)[1])
 
 
 def find_clusters(songs: Songs, blocks: list[SongBlock], original: np.ndarray, near: bool) -> np.ndarray:
     """int64 [songs]: a number for each cluster of songs that are equal or, if `near`, near.
 
-    `original`: what `first_of_equal_songs` returns.
+    `original`: what `longest_of_equal_songs` returns.
     """
     everything = np.arange(len(original))
     clusters = Clusters(len(original))
     clusters.unite(everything, original)
     if near:
-        distinct = unite_equal_signatures(clusters, songs.signatures, everything[original == everything])
-        unite_songs_with_common_words(clusters, songs.signatures, distinct)
+        distinct = everything[original == everything]
+        of_each_signature = unite_equal_signatures(clusters, songs.signatures, distinct)
+        unite_songs_with_common_words(clusters, songs.signatures, of_each_signature)
+        # Songs with equal signatures may have other line breaks, so all are compared with the others here.
         unite_songs_with_common_lines(clusters, blocks, songs.lines, songs.signatures, distinct)
     return clusters.roots(everything)
 

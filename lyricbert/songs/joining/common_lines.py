@@ -23,15 +23,17 @@ def unite_songs_with_common_lines(
     """Unite songs that share at least `NEAR` of the different lines of the shorter one.
 
     Only songs are compared whose line with the smallest hash is the same, for one of several hashes (MinHash).
-    `song_lines`: int64 [all songs], lines of each song. `songs`: int64 [N], with different `signatures`.
+    `song_lines`: int64 [all songs], lines of each song. `songs`: int64 [N]. Those with equal `signatures` must be
+    united.
     """
     lines = _Lines(blocks, song_lines)
     for number in range(_MINIMA):
         minima = lines.minima(derive_key("line", number) | 1)
         spare = np.roll(np.arange(signatures.shape[1]), number)
         for a, b in pairs_in_buckets(minima[songs], songs, signatures, spare):
+            a, b = clusters.pairs_apart(a, b)
             plausible = agreement(signatures, a, b) >= _PLAUSIBLE
-            a, b = clusters.pairs_apart(a[plausible], b[plausible])
+            a, b = a[plausible], b[plausible]
             near = np.fromiter(map(lines.common_share, a, b), float, len(a)) >= NEAR
             clusters.unite(a[near], b[near])
 

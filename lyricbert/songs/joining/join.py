@@ -17,8 +17,8 @@ from lyricbert.songs.joining.clustering import (
     Songs,
     describe_clusters,
     find_clusters,
-    first_of_equal_songs,
     longest_of_clusters,
+    longest_of_equal_songs,
     read_songs,
 )
 from lyricbert.songs.joining.duplicates import HELD_OUT, KEPT, drop_leaked_lines, mark_first_lines
@@ -53,7 +53,7 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings, dro
 
     `shards`: shards or finished stores, whose splits are ignored. All must have the same tokenizer and --max-tokens.
     `dropped`: what was dropped before there were shards. The part of meta.json: `counts` of each split, `val_share`
-    (the share of the songs that is held out), `near_duplicates` (counts of clusters), and `dropped`. Raises
+    (the share of the songs that is held out), `near_duplicates` (counts of clusters), `sources` and `dropped`. Raises
     `UnsuitableSongs`, and `UserError` for a damaged shard.
     """
     opened = [open_shard(path) for path in shards]
@@ -62,7 +62,7 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings, dro
     for shard in opened:
         dropped.update(shard.dropped)
     songs = read_songs(blocks)
-    original = first_of_equal_songs(songs.keys)
+    original = longest_of_equal_songs(songs)
     dropped["duplicate songs"] += len(original) - len(np.unique(original))
     clusters = find_clusters(songs, blocks, original, settings.near_duplicates != "keep")
     near_duplicates = describe_clusters(clusters, original)
@@ -70,27 +70,34 @@ def join_shards(shards: list[Path], directory: Path, settings: JoinSettings, dro
         original = longest_of_clusters(songs, clusters)
         dropped["near-duplicate songs"] += near_duplicates["songs"] - near_duplicates["clusters"]
     split = split_songs(songs.keys, clusters, settings.val_fraction, settings.seed)
-    decisions = Decisions(original, split, _flag_lines(songs, blocks, original, split, dropped))
+    decisions = Decisions(original, split, _flag_lines(songs, blocks, clusters, original, split, dropped))
     del songs, clusters  # so that their memory is free while the store is written
     counts = write_arrays(directory, blocks, decisions)
     write_songs(directory, blocks, decisions)
-    write_sources(directory, opened)
+    sources = write_sources(directory, opened)
     songs_left = counts[TRAIN].songs + counts[VALIDATION].songs
     dropped["songs of which no line is left"] += len(np.unique(original)) - songs_left
     return {
         "counts": {"train": counts[TRAIN].as_dict(), "validation": counts[VALIDATION].as_dict()},
         "val_share": round(counts[VALIDATION].songs / songs_left, 4),
         "near_duplicates": near_duplicates,
+        "sources": sources,
         "dropped": {reason: count for reason, count in sorted(dropped.items()) if count},
     }
 
 
 def _flag_lines(
-    songs: Songs, blocks: list[SongBlock], original: np.ndarray, split: np.ndarray, dropped: Counter[str]
+    songs: Songs,
+    blocks: list[SongBlock],
+    clusters: np.ndarray,
+    original: np.ndarray,
+    split: np.ndarray,
+    dropped: Counter[str],
 ) -> np.ndarray:
     """uint8 [lines]: the flags of `lyricbert.songs.joining.duplicates`. `dropped` counts what is removed.
 
-    `original` and `split` are those of `Decisions`. Raises `UnsuitableSongs` if a split would be empty.
+    `clusters`: int64 [songs]. `original` and `split` are those of `Decisions`. Raises `UnsuitableSongs` if a split
+    would be empty.
     """
     flags = np.empty(int(songs.lines.sum()), np.uint8)
     is_kept, has_words = original == np.arange(len(original)), np.zeros(len(original), bool)
@@ -101,7 +108,7 @@ def _flag_lines(
         has_words[here] = group_sums(known, lines) > 0
         kept, held_out = known & np.repeat(is_kept[here], lines), np.repeat(split[here] == VALIDATION, lines)
         flags[block.lines.of_all] = kept * KEPT | held_out * HELD_OUT
-    _check_split(split[is_kept & has_words], dropped)
+    _check_split(split[is_kept & has_words], clusters[is_kept & has_words], dropped)
     for name in ("line_keys", "token_keys"):
         dropped["validation lines that also occur in training"] += drop_leaked_lines(flags, blocks, name)
     if not np.any(flags & (KEPT | HELD_OUT) == KEPT | HELD_OUT):
@@ -110,14 +117,23 @@ def _flag_lines(
     return flags
 
 
-def _check_split(split: np.ndarray, dropped: Counter[str]) -> None:
-    """Raise `UnsuitableSongs` unless there are songs on both sides. `split`: uint8 [songs]."""
+def _check_split(split: np.ndarray, clusters: np.ndarray, dropped: Counter[str]) -> None:
+    """Raise `UnsuitableSongs` unless there are songs on both sides.
+
+    `split`: uint8 [songs]. `clusters`: int64 [songs].
+    """
     songs, held_out = len(split), int(np.count_nonzero(split == VALIDATION))
+    removed = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+    removed = f" (removed: {removed})" if removed else ""
     if songs == 0:
-        removed = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
-        raise UnsuitableSongs("no lyrics; check the files" + (f" (removed: {removed})" if removed else ""))
+        raise UnsuitableSongs(f"no lyrics; check the files{removed}")
     if songs == 1:
-        raise UnsuitableSongs("only one song with lyrics; add a second one, for validation")
+        raise UnsuitableSongs(f"only one song with lyrics; add a second one, for validation{removed}")
+    if np.all(clusters == clusters[0]):
+        raise UnsuitableSongs(
+            f"all {songs} songs are near duplicates, which stay on one side of the split; add other songs or give"
+            " --near-duplicates keep"
+        )
     if held_out in (0, songs):
         which = "none" if held_out == 0 else "each"
         raise UnsuitableSongs(

@@ -1,7 +1,6 @@
 """Write the tables of a token store: a row for each song and for each source file."""
 
 import json
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
@@ -18,6 +17,8 @@ from lyricbert.songs.joining.store_writer import Decisions
 from lyricbert.songs.sharding.shard import as_line
 
 _SONGS = "songs.jsonl"
+# meta.json names so many sources, so that it does not grow with their number.
+_NAMED_SOURCES = 10
 
 
 def write_songs(directory: Path, blocks: list[SongBlock], decisions: Decisions) -> None:
@@ -93,9 +94,15 @@ def _damaged(block: SongBlock) -> UserError:
     return UserError(f"{block.shard.path / _SONGS}: damaged; make {block.shard.path} again")
 
 
-def write_sources(directory: Path, shards: list[Shard]) -> None:
-    """Write sources.jsonl: the rows of all shards."""
+def write_sources(directory: Path, shards: list[Shard]) -> dict[str, Any]:
+    """Write sources.jsonl: the rows of all shards. Returns their number and the names in the first of them."""
+    count, first = 0, list[str]()
     with (directory / "sources.jsonl").open("wb") as file:
         for shard in shards:
             with (shard.path / "sources.jsonl").open("rb") as rows:
-                shutil.copyfileobj(rows, file)
+                for row in rows:
+                    file.write(row)
+                    count += 1
+                    if count <= _NAMED_SOURCES:
+                        first.append(json.loads(row)["name"])
+    return {"count": count, "first": first}

@@ -118,14 +118,14 @@ def _remove_embed(text: str, title: str) -> tuple[str, int]:
 RULES = (
     Rule(
         "Genius song descriptions",
-        'A description of the song that ends in "Read More" is removed before the first line.',
+        'A description of the song that ends in "Read More" is removed if it stands before the first line.',
         "12 ContributorsCopper Bell Lyrics“Copper Bell” is about a bell… Read More [Verse 1]\nRing it low",
         "Ring it low",
         _remove_description,
     ),
     Rule(
         "Genius page headers",
-        'The number of contributors, the list of translations and "TITLE Lyrics" are removed before the first line.',
+        'The number of contributors, the list of translations and "TITLE Lyrics" at the start of a song are removed.',
         "TranslationsEspañol12 ContributorsCopper Bell Lyrics[Verse 1]\nRing it low",
         "Ring it low",
         _remove_page_header,
@@ -150,7 +150,7 @@ RULES = (
 # Comes after all other rules: it compares the last line with the cleaned other lines.
 EMBED = Rule(
     "Genius 'Embed' footers",
-    '"Embed" and the number before it are removed at the end; digits stay that make the line equal to another line.',
+    '"Embed" and the number before it are removed at the end. Digits stay if another line of the song has them too.',
     "Room 12\nRing it low\nRoom 121.2KEmbed",
     "Room 12\nRing it low\nRoom 12",
     _remove_embed,

@@ -131,7 +131,7 @@ RULES = (
 # Applied once, after all other rules, because it removes the names of the sections.
 HEADERS = Rule(
     "section headers",
-    "A line in square brackets begins a section; its text up to a colon is kept beside the section as its name.",
+    "A line that is all in square brackets is removed and begins a section, named by the text up to a colon.",
     "[Verse 1: Ann Example]\nRing it low\n[Chorus]\nRing it high",
     "Ring it low\n\nRing it high",
     _remove_headers,

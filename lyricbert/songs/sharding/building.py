@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from lyricbert.errors import UserError
 from lyricbert.files import sha256_of
 from lyricbert.hashing import sequence_keys
 from lyricbert.songs.cleaning import Cleaned, clean
 from lyricbert.songs.formats import LyricsFile
+from lyricbert.songs.formats.streams import read_errors_as_user_error
 from lyricbert.songs.groups import group_starts, group_sums, take_groups
 from lyricbert.songs.line_tokenizer import LineTokenizer
 from lyricbert.songs.record import Record
@@ -54,10 +54,8 @@ def _hash_file(file: LyricsFile) -> str | None:
     """None for standard input, which cannot be read twice."""
     if file.is_standard_input:
         return None
-    try:
+    with read_errors_as_user_error(file):
         return sha256_of(file.path)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); check the file and its permissions") from None
 
 
 def build_shard(

@@ -17,12 +17,13 @@ from lyricbert import __version__
 from lyricbert.errors import UserError
 from lyricbert.files import write_errors_as_user_error
 from lyricbert.songs.formats import LyricsFile, ReadOptions, list_files, read_records
+from lyricbert.songs.formats.streams import read_errors_as_user_error
 from lyricbert.songs.line_tokenizer import LineTokenizer, SavedTokenizer
 from lyricbert.songs.record import Record
 from lyricbert.songs.sharding.building import ShardBuilder
 from lyricbert.songs.sharding.cutting import BATCH_CHARACTERS, Batch, Rows, cut_into_batches
-from lyricbert.songs.sharding.part import Part, write_part
-from lyricbert.songs.sharding.work_directory import remove_unusable_shards, shard_path, work_directory
+from lyricbert.songs.sharding.part import Part
+from lyricbert.songs.sharding.work_directory import remove_unusable_shards, shard_path, shards_in, work_directory
 from lyricbert.songs.sharding.workers import call_in_worker, map_in_workers
 from lyricbert.songs.store import FORMAT_VERSION
 
@@ -88,7 +89,7 @@ def make_part(settings: ShardSettings, out: Path, workers: int) -> Iterator[Part
         _make_shards(batches, ShardBuilder(directory, tokenizer), workers)
         if rows.start == 0:  # what was left out before any row
             dropped.update(listed)
-        yield write_part(directory, {**description, "dropped": dict(dropped)})
+        yield Part(directory, {**description, "dropped": dict(dropped)}, shards_in(directory))
 
 
 def _make_shards(batches: Iterable[Batch], builder: ShardBuilder, workers: int) -> None:
@@ -140,7 +141,8 @@ def _digest_of(files: Iterable[LyricsFile]) -> str:
         if file.is_standard_input:
             facts = [time.time_ns()]
         else:
-            status = os.stat(file.location)
+            with read_errors_as_user_error(file):
+                status = os.stat(file.location)
             facts = [status.st_size, status.st_mtime_ns]
         digest.update(f"{file.location}\0{facts}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -47,7 +47,7 @@ def work_directory(out: Path) -> Iterator[Path]:
         continues = bool(shards_in(directory))
         try:
             refuse_existing(out)  # the process that had the lock may have finished it
-            _remove_all_but_shards(directory)  # of a process that was killed
+            _remove_all_but_shards(directory)  # a killed command has left more
             yield directory
         except Interrupted:
             keep_finished_shards()

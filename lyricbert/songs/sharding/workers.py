@@ -138,10 +138,10 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
-    """Answer each item with (result, error), until the connection is closed, also by the end of the parent."""
+    """Answer each item with (result, error), until the parent closes the connection."""
     die_with_parent()
     _use_one_thread()
-    with suppress(EOFError, OSError):
+    with suppress(EOFError, OSError):  # the parent has ended
         while True:
             item = connection.recv()
             answer: tuple[Any, Exception | None]
