@@ -27,12 +27,18 @@ class FailedElsewhere(UserError):
 def run_command(main: Callable[[], None]) -> None:
     """Call `main`. After a `UserError`, SIGINT or SIGTERM, print one line on standard error and exit.
 
-    The exit status is 2 after a `UserError`, 130 after SIGINT and 143 after SIGTERM.
+    The exit status is 2 after a `UserError`, 130 after SIGINT and 143 after SIGTERM. If the reader of standard output,
+    such as `head`, has ended, it is 141 without a message, as after SIGPIPE.
     """
     _handle_signals()
     _escape_unprintable_characters()
     try:
         main()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python fails again when it flushes what is left
+        sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # so that torchrun can end this process while it waits
         _report_in_turn(error)

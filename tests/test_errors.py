@@ -40,3 +40,15 @@ def test_characters_that_the_terminal_lacks_are_printed_as_escapes(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="latin-1"))
     run_command(lambda: print("caf\u00e9 \u65e5", flush=True))
     assert printed.getvalue() == "caf\u00e9 \\u65e5\n".encode("latin-1")
+
+
+def test_a_reader_of_the_output_may_end_early(monkeypatch, capfd):
+    def write():
+        raise BrokenPipeError
+
+    redirected = []
+    monkeypatch.setattr(errors.os, "dup2", lambda _, number: redirected.append(number))
+    with pytest.raises(SystemExit) as caught:
+        run_command(write)
+    assert (caught.value.code, redirected) == (141, [1])
+    assert capfd.readouterr().err == ""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from lyricbert.songs.show_cleaning import visible
 from lyricbert.songs.store import TokenStore, open_store
 from lyricbert.songs.verification import verify_store
 
@@ -73,7 +74,7 @@ def _histogram(lengths: np.ndarray) -> Iterator[str]:
 
 def _languages(rows: Iterable[dict[str, Any]]) -> list[str]:
     songs = Counter(row["language"] or "(not named by the source)" for row in rows)
-    lines = [f"  {count:>10,}  {language}" for language, count in songs.most_common(_LANGUAGES)]
+    lines = [f"  {count:>10,}  {visible(language)}" for language, count in songs.most_common(_LANGUAGES)]
     others = songs.total() - sum(count for _, count in songs.most_common(_LANGUAGES))
     return [*lines, *([f"  {others:>10,}  (other languages)"] if others else [])]
 
@@ -94,7 +95,10 @@ def _sample_sections(store: TokenStore, tokenizer: Tokenizer) -> Iterator[list[s
             lines = range(int(store.section_offsets[section]), int(store.section_offsets[section + 1]))
             name = " ".join(filter(None, [row["artist"], f'"{row["title"]}"' if row["title"] else row["id"]]))
             section_name = f" [{row['sections'][0]}]" if row["sections"][0] else ""
-            yield [f"a section of {name}{section_name}:", *(f"  {_text(store, tokenizer, line)}" for line in lines)]
+            yield [
+                f"a section of {visible(name + section_name)}:",
+                *(f"  {_text(store, tokenizer, line)}" for line in lines),
+            ]
 
 
 def _text(store: TokenStore, tokenizer: Tokenizer, line: int) -> str:

@@ -68,5 +68,16 @@ def test_a_damaged_store_is_not_described(store_dir, tmp_path, name, content):
         (tmp_path / "store" / name).unlink()
     else:
         (tmp_path / "store" / name).write_bytes(content)
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match=r"damaged|cannot be read"):
         describe_store(tmp_path / "store")
+
+
+def test_names_do_not_control_the_terminal(tmp_path, model_dir):
+    songs = [{"title": "\x1b[31mRed", "language": "e\x1bn", "lyrics": f"night moon {'rain ' * n}"} for n in range(1, 9)]
+    (tmp_path / "songs.json").write_text(json.dumps(songs))
+    out = ("--out", tmp_path / "store", "--tokenizer", model_dir)
+    call(prepare.main, tmp_path / "songs.json", *out, "--val-fraction", 0.4, "--near-duplicates", "keep")
+    text = describe_store(tmp_path / "store")
+    assert "\x1b" not in text
+    assert "\\x1b[31mRed" in text
+    assert "e\\x1bn" in text

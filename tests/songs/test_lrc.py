@@ -49,3 +49,9 @@ def test_without_tags_and_times(tmp_path):
     (tmp_path / "Tin Sun.lrc").write_text("copper moon\n[99999:00.00]odd\n\nsilver moon [12")
     (record,) = read(tmp_path / "Tin Sun.lrc")
     assert record == Record("copper moon\n[99999:00.00]odd\n\nsilver moon [12", id="Tin Sun", title="Tin Sun")
+
+
+def test_a_comma_before_the_fraction(tmp_path):
+    (tmp_path / "song.lrc").write_text("[00:12,50]second\n[00:12,20]first")
+    (song,) = read(tmp_path / "song.lrc")
+    assert song.lyrics == "first\nsecond"

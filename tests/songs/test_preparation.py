@@ -108,6 +108,18 @@ def test_an_interrupted_command_continues_from_its_shards(settings, whole, tmp_p
     assert capfd.readouterr().err == ""
 
 
+def test_a_mistake_in_a_second_command_does_not_cost_finished_shards(settings, whole, tmp_path, capfd):
+    finished = interrupt(settings, tmp_path / "store", 1)
+    for mistake in (replace(settings, max_tokens=3), replace(settings, tokenizer=str(tmp_path / "missing"))):
+        with pytest.raises(UserError, match=r"--max-tokens 3|missing"):
+            prepare_store(mistake, HALF, tmp_path / "store", 1)
+        assert shards_in(finished[0].parent) == finished
+    capfd.readouterr()
+    prepare_store(settings, HALF, tmp_path / "store", 1)
+    assert contents(tmp_path / "store") == whole
+    assert capfd.readouterr().err == ""
+
+
 def test_what_a_kill_left_is_not_in_a_part(settings, tmp_path):
     (tmp_path / ".part.shards/.shard-000009.tmp-1").mkdir(parents=True)
     prepare_part(replace(settings, rows=Rows(0, 5)), tmp_path / "part", 1)

@@ -84,6 +84,8 @@ def test_a_missing_library_is_said_before_any_work(tmp_path, monkeypatch):
         ("a.txt.gz", gzip.compress(b"copper " * 20_000 + b"\xe9"), "byte 0xe9 at position 140000"),
         ("a.txt.zst", zstandard.compress(b"copper\xe9"), r"not UTF-8 \(byte 0xe9\);"),
         ("a.txt", b"copper\xe2\x82", "not UTF-8 .* latin1 "),
+        ("a.csv", gzip.compress(b"lyrics\ncopper"), "not text but compressed, .* decompress it"),
+        ("a.txt.gz", gzip.compress(gzip.compress(b"copper")), "not text but compressed"),
     ],
 )
 def test_another_encoding_is_told_with_a_remedy(tmp_path, name, content, complaint):

@@ -14,10 +14,10 @@ from lyricbert.songs.formats.options import ReadOptions
 from lyricbert.songs.formats.streams import open_text
 from lyricbert.songs.record import Record
 
-_TIME = r"\d{1,4}:\d{1,2}(?:[.:]\d{1,3})?"
+_TIME = r"\d{1,4}:\d{1,2}(?:[.:,]\d{1,3})?"
 _TIMES_OF_LINE = re.compile(rf"\s*((?:\[{_TIME}\]\s*)+)")
 _TIMES_OF_WORDS = re.compile(rf"[<\[]{_TIME}[>\]]")
-_NUMBERS = re.compile(r"\[(\d+):(\d+)(?:[.:](\d+))?\]")
+_NUMBERS = re.compile(r"\[(\d+):(\d+)(?:[.:,](\d+))?\]")
 # Only known tags: "[Chorus: Everybody]" has the same form.
 _TAG = re.compile(r"\s*\[(ar|ti|al|au|by|la|language|length|lr|offset|re|tool|ve|#)\s*:(.*)\]\s*", re.IGNORECASE)
 

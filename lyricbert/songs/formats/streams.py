@@ -14,6 +14,7 @@ from lyricbert.songs.formats.zst import ZstandardFile
 
 _BLOCK = 1 << 16  # bytes
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\x00")  # gzip, zstd, zip, bzip2, xz
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def open_text(file: LyricsFile, newline: str = "") -> Iterator[TextIO]:
     `newline`: as in `open`. Raises `UserError` for a file that cannot be read, is damaged, or is not in UTF-8.
     """
     with read_errors_as_user_error(file), _open_binary(file) as binary:
-        _refuse_utf16(binary, file)
+        _refuse_other_content(binary, file)
         text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline=newline)
         try:
             yield text
@@ -59,9 +60,11 @@ def _not_utf8(file: LyricsFile, error: UnicodeDecodeError, binary: io.BufferedRe
     return UserError(f"{file}: not UTF-8 ({byte}); convert it, e.g. iconv -f latin1 -t utf-8")
 
 
-def _refuse_utf16(binary: io.BufferedReader, file: LyricsFile) -> None:
+def _refuse_other_content(binary: io.BufferedReader, file: LyricsFile) -> None:
     """Without a byte order mark, UTF-16 shows in the zero bytes of ASCII characters."""
     start = binary.peek(_BLOCK)
+    if start.startswith(_COMPRESSED) and b"\x00" in start:
+        raise UserError(f"{file}: not text but compressed, although its name or --format says otherwise; decompress it")
     if start.startswith(_UTF_16) or start.count(0) > len(start) // 5:
         raise UserError(f"{file}: not UTF-8 but UTF-16; convert it, e.g. iconv -f utf-16 -t utf-8")
 

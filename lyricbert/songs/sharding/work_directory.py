@@ -29,9 +29,9 @@ def shards_in(directory: Path) -> list[Path]:
 def work_directory(out: Path) -> Iterator[Path]:
     """The directory for the shards of `out`, beside it, perhaps with those that an interrupted command has left.
 
-    It holds nothing else at the start of the block, and is removed at its end, also after a `UserError`. After a
-    signal, a kill or `Interrupted`, finished shards stay. Raises `UserError` if `out` exists, or while another process
-    has the directory.
+    It holds nothing else at the start of the block, and is removed at its end. After a signal, a kill or `Interrupted`,
+    finished shards stay, also after a `UserError` if there were some before: a mistake in the second command must not
+    cost the work of the first. Raises `UserError` if `out` exists, or while another process has the directory.
     """
     refuse_existing(out)
     directory = out.with_name(f".{out.name}.shards")
@@ -44,6 +44,7 @@ def work_directory(out: Path) -> Iterator[Path]:
         return "Run the same command to continue."
 
     with lock_run_directory(directory), clean_up_at_signal(keep_finished_shards):
+        continues = bool(shards_in(directory))
         try:
             refuse_existing(out)  # the process that had the lock may have finished it
             _remove_all_but_shards(directory)  # a killed command has left more
@@ -52,7 +53,10 @@ def work_directory(out: Path) -> Iterator[Path]:
             keep_finished_shards()
             raise
         except UserError:
-            remove()
+            if continues:
+                keep_finished_shards()
+            else:
+                remove()
             raise
         remove()
 
