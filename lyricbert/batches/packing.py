@@ -42,8 +42,8 @@ class PackedSampler(Sampler):
             )
         super().__init__(batches, global_micro_batches, seed)
 
-    def largest(self) -> np.ndarray:
-        return self._batch(0, 0)  # all have one shape
+    def largest(self) -> list[np.ndarray]:
+        return [self._batch(0, 0)]  # all have one shape
 
     def _batch(self, epoch: int, number: int) -> np.ndarray:
         batches = self.steps_per_epoch * self.global_micro_batches

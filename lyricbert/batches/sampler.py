@@ -48,8 +48,8 @@ class Sampler(ABC):
         return [self._batch(epoch, int(n)) for n in permute(derive_key("batches", self._seed, epoch), count, places)]
 
     @abstractmethod
-    def largest(self) -> np.ndarray:
-        """The example indices of the micro-batch that needs the most memory, as in `micro_batches`."""
+    def largest(self) -> list[np.ndarray]:
+        """The example indices of the micro-batches that need the most memory, as in `micro_batches`."""
 
     @abstractmethod
     def _batch(self, epoch: int, number: int) -> np.ndarray:
@@ -117,11 +117,12 @@ class LengthBucketSampler(Sampler):
         widths = (width for of_rows, width in self._occurring if of_rows == rows and width >= longest)
         return min(widths, default=longest)
 
-    def largest(self) -> np.ndarray:
-        # Memory grows with the number of tokens and, in attention, also with the width.
+    def largest(self) -> list[np.ndarray]:
         width, most_rows = self.shapes.widths, self._plan.most_rows()
-        group = int(np.argmax(most_rows * width * (1024 + width)))
-        return self._batch(0, int(self._last_batches[group]) - 1)
+        # Memory grows with the number of tokens and, in attention, also with the width. It also grows with the number
+        # of masked positions. Every row has at least one, so the batch with the most rows can have the most.
+        groups = dict.fromkeys([int(np.argmax(most_rows * width * (1024 + width))), int(np.argmax(most_rows))])
+        return [self._batch(0, int(self._last_batches[group]) - 1) for group in groups]
 
     def _batch(self, epoch: int, number: int) -> np.ndarray:
         group = int(np.searchsorted(self._last_batches, number, side="right"))

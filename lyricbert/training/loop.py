@@ -181,10 +181,11 @@ class Trainer:
         return replace(micro_batch, inputs=inputs)
 
     def _prepare(self) -> None:
-        """Freeze or unfreeze the encoder, and try the largest batch."""
+        """Freeze or unfreeze the encoder, and try the largest batches."""
         for parameter in self.head_warmup.parameters:
             parameter.requires_grad_(self.progress.step >= self.head_warmup.steps)
-        self.train_step.prepare(self.task.micro_batch(self.task.sampler.largest(), epoch=0))
+        largest = (self.task.micro_batch(indices, epoch=0) for indices in self.task.sampler.largest())
+        self.train_step.prepare(largest)
 
     def _step(self, micro_batches: list[MicroBatch], started: float, wait_seconds: float) -> StepResult:
         if self.progress.step == self.head_warmup.steps > 0:

@@ -4,6 +4,7 @@ The loss of a step is the mean over the terms of all its micro-batches on all ra
 and 1 x 4 train the same steps. torchtitan's `train_step` does the same for valid tokens.
 """
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 
 import torch
@@ -35,8 +36,8 @@ class TrainStep:
         self.skips = torch.zeros(2, dtype=torch.int64, device=world.device)
         self._replica: nn.Module = module
 
-    def prepare(self, largest: MicroBatch) -> None:
-        """Wrap the module in DDP and try the largest batch. Raises `UserError` if the GPU's memory is too small.
+    def prepare(self, largest: Iterable[MicroBatch]) -> None:
+        """Wrap the module in DDP and try the largest batches. Raises `UserError` if the GPU's memory is too small.
 
         The trial is also needed for bit-identical resuming. DDP reorders its gradient buckets after its first backward
         pass. Without the trial, a resumed run would sum its first gradients in another order than an uninterrupted run.
@@ -49,9 +50,10 @@ class TrainStep:
                 self._replica.register_comm_hook(None, _compress)
         self._replica.train()
         try:
-            with autocast(self.world.device, self.precision):
-                loss_sum = self._replica(*to_device(largest.inputs, self.world.device))
-            (loss_sum / largest.terms).backward()
+            for micro_batch in largest:
+                with autocast(self.world.device, self.precision):
+                    loss_sum = self._replica(*to_device(micro_batch.inputs, self.world.device))
+                (loss_sum / micro_batch.terms).backward()
         except torch.OutOfMemoryError:
             raise UserError(
                 f"--tokens-per-batch {self.config.tokens_per_batch}: the largest batch does not fit into"
