@@ -5,14 +5,12 @@ number of ranks. Rank r of W takes every W-th micro-batch. A shuffled order is n
 it is needed. So planning an epoch is cheap, and a run can start at any step immediately.
 """
 
-import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import numpy as np
 
 from lyricbert.batches.examples import CHUNK
-from lyricbert.batches.shapes import MOST_SHAPES, Shapes, choose_widths
+from lyricbert.batches.plan import make_plan
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, permute
 
@@ -21,8 +19,6 @@ from lyricbert.hashing import derive_key, permute
 SAMPLER_VERSION = 3
 # The default number in a step is at least this. So 1, 2 and 4 processes train the same steps.
 _FEWEST_MICRO_BATCHES = 4
-# A plan may have so many times the padded tokens of the best plan, if it has fewer shapes: they save memory on a CPU.
-_MOST_MORE_TOKENS = 1.005
 
 
 class Sampler(ABC):
@@ -102,7 +98,7 @@ class LengthBucketSampler(Sampler):
     def __init__(self, lengths: np.ndarray, tokens_per_batch: int, global_micro_batches: int, seed: int):
         check_budget(lengths, tokens_per_batch, global_micro_batches)
         self._order = LengthOrder(lengths, seed)
-        self._plan = _plan(self._order.counts, tokens_per_batch, global_micro_batches)
+        self._plan = make_plan(self._order.counts, tokens_per_batch, global_micro_batches)
         self.shapes = self._plan.shapes
         self._last_batches = np.cumsum(self._plan.batches)
         self._occurring = self._plan.occurring()
@@ -131,103 +127,6 @@ class LengthBucketSampler(Sampler):
         first = int(self._first_places[group])
         places = np.arange(first + nth * examples // batches, first + (nth + 1) * examples // batches)
         return self._order.at(epoch, places).reshape(-1, 1)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The batches of an epoch, for each of K widths.
-
-    `examples`, `batches`: int64 [K], number of examples and batches of each width. The examples are spread evenly over
-    the batches. So the batches of a width have at most two different numbers of rows, which differ by one.
-    """
-
-    shapes: Shapes
-    examples: np.ndarray
-    batches: np.ndarray
-
-    def padded_tokens(self) -> int:
-        """Number of tokens in an epoch, padding included."""
-        return int(self.examples @ self.shapes.widths)
-
-    def most_rows(self) -> np.ndarray:
-        """int64 [K]: the maximum number of rows in a batch of each width; 0 for a width without batches."""
-        rows: np.ndarray = -(-self.examples // np.maximum(self.batches, 1))
-        return rows
-
-    def occurring(self) -> set[tuple[int, int]]:
-        """All (rows, width) of an epoch."""
-        fewest_rows = self.examples // np.maximum(self.batches, 1)
-        shapes = {*_pairs(fewest_rows, self.shapes.widths), *_pairs(self.most_rows(), self.shapes.widths)}
-        return {(rows, width) for rows, width in shapes if rows}
-
-    def with_evaluation(self) -> set[tuple[int, int]]:
-        """All (rows, width) of an epoch and of an evaluation in `shapes`."""
-        return self.occurring() | set(_pairs(self.shapes.rows, self.shapes.widths))
-
-
-def _pairs(rows: np.ndarray, widths: np.ndarray) -> list[tuple[int, int]]:
-    return list(zip(rows.tolist(), widths.tolist(), strict=True))
-
-
-def _plan(counts: np.ndarray, budget: int, multiple: int) -> _Plan:
-    """The plan with the fewest widths whose padding is hardly more than the least that is possible.
-
-    The more widths, the less padding. Plans have fewer than `MOST_SHAPES` shapes. `counts`: int64 [longest + 1], number
-    of examples of each length. A width adds at most three shapes: two numbers of rows in training, and a full batch in
-    evaluation. So `MOST_SHAPES // 3` widths are always few enough. One shape is reserved for held-out examples that are
-    longer than all training examples.
-    """
-    chosen: _Plan | None = None
-    most_tokens = math.inf
-    for widths in reversed(choose_widths(counts, MOST_SHAPES - 1)):
-        shapes = Shapes.of_budget(widths, budget)
-        before = np.concatenate([[0], np.cumsum(counts)[widths]])
-        examples, batches = _fill(np.diff(before), shapes.rows)
-        plan = _Plan(shapes, examples, _add_batches(examples, batches, -int(batches.sum()) % multiple, multiple))
-        if plan.padded_tokens() > most_tokens:
-            break
-        if len(plan.with_evaluation()) < MOST_SHAPES:
-            if chosen is None:
-                most_tokens = plan.padded_tokens() * _MOST_MORE_TOKENS
-            chosen = plan
-    assert chosen is not None
-    return chosen
-
-
-def _fill(counts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(examples, batches), int64 [K] each: how many of each width there are if all batches are full.
-
-    `counts`: int64 [K], number of examples that need each width. `rows`: int64 [K], rows of a full batch. Examples that
-    do not fill a batch move to the next width. At the last width they form one more batch.
-    """
-    batches, left_over = np.zeros_like(counts), 0
-    for k, count in enumerate(counts.tolist()):
-        batches[k], left_over = divmod(left_over + count, int(rows[k]))
-    examples = batches * rows
-    examples[-1] += left_over
-    batches[-1] += left_over > 0
-    return examples, batches
-
-
-def _add_batches(examples: np.ndarray, batches: np.ndarray, missing: int, multiple: int) -> np.ndarray:
-    """Split the batches of the widths with the most batches until there are `missing` more. Returns int64 [K].
-
-    Raises `UserError` if every batch has one example and more are needed. `multiple`: micro-batches per step, for the
-    message.
-    """
-    batches = batches.copy()
-    while missing:
-        room = np.minimum(batches, examples - batches)  # at most twice as many, which halves the rows
-        if not room.any():
-            raise UserError(
-                f"{batches.sum()} batches of one example cannot be split into steps of {multiple} micro-batches;"
-                " raise --tokens-per-batch or lower --global-micro-batches"
-            )
-        for k in np.argsort(-room, kind="stable"):
-            added = min(missing, int(room[k]))
-            batches[k] += added
-            missing -= added
-    return batches
 
 
 def resolve_micro_batches(asked: int | None, processes: int) -> int:

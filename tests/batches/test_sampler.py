@@ -152,7 +152,7 @@ def test_batches_keep_their_width_when_few_widths_are_left():
 def test_widths_that_save_hardly_any_padding_are_left_out(monkeypatch):
     lengths = 3 + np.random.default_rng(0).poisson(20, 20_000)
     sampler = LengthBucketSampler(lengths, 2048, 4, seed=0)
-    monkeypatch.setattr("lyricbert.batches.sampler._MOST_MORE_TOKENS", 1.0)
+    monkeypatch.setattr("lyricbert.batches.plan._MOST_MORE_TOKENS", 1.0)
     best = LengthBucketSampler(lengths, 2048, 4, seed=0)
     padded, fewest = (
         sum(len(batch) * each.width(len(batch), lengths[batch].max()) for batch in epoch(each, 0))
@@ -160,3 +160,9 @@ def test_widths_that_save_hardly_any_padding_are_left_out(monkeypatch):
     )
     assert len(sampler.shapes.widths) < len(best.shapes.widths) - 5
     assert padded < 1.007 * fewest
+
+
+def test_a_plan_with_fewer_widths_must_give_whole_steps():
+    """With one width of 1,025 tokens there are seven batches of one example, which are not a multiple of four."""
+    sampler = LengthBucketSampler(np.array([1024] * 6 + [1025]), 2048, 4, seed=0)
+    assert sampler.steps_per_epoch == 1
