@@ -182,6 +182,8 @@ def _add_flag(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], hin
 
 
 def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path; give the name of a file or directory")
     path = Path(text)
     try:
         path.exists()

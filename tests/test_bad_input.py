@@ -215,6 +215,11 @@ def test_one_line_and_status_2(places, tmp_path, capfd, command, arguments, comp
     assert complaint in refusal(tmp_path, capfd, command, *words)
 
 
+@pytest.mark.parametrize("words", [("", "--out", "new"), ("songs", "--out", "")])
+def test_an_empty_path_is_not_the_current_folder(tmp_path, capfd, words):
+    assert "an empty path" in refusal(tmp_path, capfd, "prepare", *words)
+
+
 def refusal(folder: Path, capfd: pytest.CaptureFixture, command: str, *words: object) -> str:
     """The one line that a command ends with, which leaves everything in `folder` as it was."""
     before = contents(folder)
