@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from multiprocessing import get_context
@@ -23,8 +22,9 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lyricbert.hashing import hash64, sequence_keys
-from lyricbert.songs.groups import group_starts, group_sums, take_groups
+from benchmarks.peak_memory import PeakMemory, pss_bytes
+from lyricbert.hashing import hash64
+from lyricbert.songs.groups import group_starts, group_sums, sequence_keys, take_groups
 from lyricbert.songs.joining import clustering
 from lyricbert.songs.joining.join import JoinSettings, join_shards
 from lyricbert.songs.joining.song_blocks import open_shard, song_blocks
@@ -57,7 +57,7 @@ def main() -> None:
 def measure_clusters(shards: list[Path]) -> dict[str, float]:
     """Find the clusters of all songs. Compare them with what is known of the songs."""
     blocks = song_blocks([open_shard(path) for path in shards])
-    with PeakMemory() as memory:
+    with PeakMemory(pss_bytes, 0.02) as memory:
         started = time.perf_counter()
         songs = clustering.read_songs(blocks)
         original = clustering.longest_of_equal_songs(songs)
@@ -83,7 +83,7 @@ def measure_clusters(shards: list[Path]) -> dict[str, float]:
 def measure_join(shards: list[Path], directory: Path) -> dict[str, float]:
     """Join all shards into a store."""
     directory.mkdir()
-    with PeakMemory() as memory:
+    with PeakMemory(pss_bytes, 0.02) as memory:
         started = time.perf_counter()
         joined = join_shards(shards, directory, JoinSettings(0.05, 0), Counter())
         seconds = time.perf_counter() - started
@@ -155,33 +155,6 @@ def write(path: Path, words: np.ndarray, lengths: np.ndarray, song_lines: np.nda
         {"id": f"{path.name}-{song}", "sections": names[count]} for song, count in enumerate(arrays["song_sections"])
     )
     write_shard(path, arrays, rows, [], Counter())
-
-
-class PeakMemory:
-    """`peak`: the largest PSS of this process in the block, in bytes. `grown`: the same, minus that at the start."""
-
-    def __enter__(self) -> "PeakMemory":
-        self._before = self.peak = self._now()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    @property
-    def grown(self) -> int:
-        return self.peak - self._before
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.02):
-            self.peak = max(self.peak, self._now())
-
-    def _now(self) -> int:
-        rollup = Path("/proc/self/smaps_rollup").read_text()
-        return 1024 * int(rollup.split("Pss:")[1].split()[0])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -20,10 +19,11 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.peak_memory import PeakMemory, anonymous_bytes
 from lyricbert.batches.examples import line_examples
 from lyricbert.batches.packing import PackedSampler
 from lyricbert.batches.sampler import LengthBucketSampler, Sampler
-from lyricbert.songs.store import FORMAT_VERSION, TRAIN, open_store
+from lyricbert.songs.store import TRAIN, open_store, write_meta
 
 LINES_OF_SECTION, SECTIONS_OF_SONG = 4, 5
 TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES = 2048, 4
@@ -70,20 +70,16 @@ def make_store(folder: Path, lines: int) -> None:
         "line_keys": ((lines,), "int64"),
         "signatures": ((songs, 128), "uint8"),
     }
-    described = {name: {"shape": list(shape), "dtype": dtype} for name, (shape, dtype) in sparse.items()}
     for name, (shape, dtype) in sparse.items():
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-        described[name] = {"shape": list(array.shape), "dtype": str(array.dtype)}
-    tokenizer = {"name": "made-up", "fingerprint": ""}
-    meta = {"format_version": FORMAT_VERSION, "tokenizer": tokenizer, "arrays": described}
-    (folder / "meta.json").write_text(json.dumps(meta))
+    write_meta(folder, {"tokenizer": {"name": "made-up", "fingerprint": ""}})
 
 
 def measure(folder: Path, layout: str) -> dict[str, object]:
     """Measure the planning, and the access to steps of the first, second and hundredth epoch."""
-    with PeakMemory() as memory:
+    with PeakMemory(anonymous_bytes, 0.005) as memory:
         started = time.perf_counter()
         examples = line_examples(open_store(folder), TRAIN)
         sampler = make_sampler(examples.lengths, layout)
@@ -97,7 +93,7 @@ def measure(folder: Path, layout: str) -> dict[str, object]:
     return {
         "layout": layout,
         "plan_s": plan,
-        "peak_gb": memory.peak / 1e9,
+        "peak_gb": memory.grown / 1e9,
         "step_ms": 1e3 * max(waits),
         "examples": len(examples),
         "steps": sampler.steps_per_epoch,
@@ -108,29 +104,6 @@ def make_sampler(lengths: np.ndarray, layout: str) -> Sampler:
     if layout == "packed":
         return PackedSampler(lengths, 128, TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES, seed=0)
     return LengthBucketSampler(lengths, TOKENS_PER_BATCH, GLOBAL_MICRO_BATCHES, seed=0)
-
-
-class PeakMemory:
-    """The peak of this process's anonymous memory in the block, minus the amount before the block, in bytes."""
-
-    def __enter__(self) -> "PeakMemory":
-        self._before, self.peak = self._now(), 0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.005):
-            self.peak = max(self.peak, self._now() - self._before)
-
-    def _now(self) -> int:
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.split("RssAnon:")[1].split()[0])
 
 
 if __name__ == "__main__":

@@ -47,18 +47,6 @@ def _shift_right(x: Int64s, bits: int | Int64s) -> Int64s:
     return shifted
 
 
-def sequence_keys(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """int64 [N]: a 64-bit key of each of N sequences that lie one after the other in `values`. Their order matters.
-
-    `values`: int64 or unsigned integers [sum of lengths]. `lengths`: integers [N]. An empty sequence has the key 0.
-    """
-    ends = np.cumsum(lengths, dtype=np.int64)
-    position = np.arange(len(values)) - np.repeat(ends - lengths, lengths)
-    sums = np.concatenate([[0], np.cumsum(hash64(values.astype(np.int64, copy=False), position))])
-    keys: np.ndarray = sums[ends] - sums[ends - lengths]
-    return keys
-
-
 def permute(key: int | np.ndarray, count: int | np.ndarray, index: np.ndarray) -> np.ndarray:
     """The int64 positions to which a random permutation of `count` elements moves the elements at `index` (int64).
 

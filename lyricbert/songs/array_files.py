@@ -9,8 +9,6 @@ from types import TracebackType
 
 import numpy as np
 
-BLOCK = 2**20  # elements that are read at once
-
 
 @dataclass(frozen=True)
 class ArrayFile:

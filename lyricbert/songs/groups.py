@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from lyricbert.hashing import hash64
+
 
 def group_starts(lengths: np.ndarray) -> np.ndarray:
     """int64 [groups]: where each group begins, if groups of these lengths lie one after the other."""
@@ -23,3 +25,18 @@ def take_groups(values: np.ndarray, lengths: np.ndarray, groups: np.ndarray) -> 
     shift = group_starts(lengths)[groups] - group_starts(counts)
     taken: np.ndarray = values[np.arange(int(counts.sum())) + np.repeat(shift, counts)]
     return taken
+
+
+def positions_in_groups(lengths: np.ndarray) -> np.ndarray:
+    """int64 [sum of lengths]: the position of each value in its group, from 0."""
+    starts = group_starts(lengths)
+    positions: np.ndarray = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
+    return positions
+
+
+def sequence_keys(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """int64 [groups]: a 64-bit key of the values of each group. Their order matters.
+
+    `values`: int64 or unsigned integers. An empty group has the key 0.
+    """
+    return group_sums(hash64(values.astype(np.int64, copy=False), positions_in_groups(lengths)), lengths)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from lyricbert.songs.groups import group_starts, group_sums, take_groups
+from lyricbert.songs.groups import group_sums, positions_in_groups, take_groups
 
 # A token rarely has more than 100 characters. Tokenizing a line of megabytes is slow, so it is cut before.
 _CHARACTERS_A_TOKEN = 100
@@ -114,6 +114,5 @@ class LineTokenizer:
         room = self.limit - 2  # [CLS] and [SEP] need two places
         known = np.ones(len(ids), bool) if self.saved.unknown is None else ids != self.saved.unknown
         is_known = group_sums(known, lengths) > 0
-        position = np.arange(len(ids)) - np.repeat(group_starts(lengths), lengths)
-        kept = np.repeat(is_known, lengths) & (position < room)
+        kept = np.repeat(is_known, lengths) & (positions_in_groups(lengths) < room)
         return ids[kept], np.minimum(lengths, room) * is_known, (lengths > room) & is_known

@@ -11,7 +11,7 @@ from itertools import chain, groupby, takewhile
 
 import numpy as np
 
-from lyricbert.hashing import sequence_keys
+from lyricbert.songs.groups import sequence_keys
 
 # Apostrophes, and the tatweel, which makes Arabic words longer.
 _IGNORED = "'\u2018\u2019\u201b\u2032\u02b9\u02bb\u02bc`\u0640"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lyricbert.hashing import sequence_keys
+from lyricbert.songs.groups import sequence_keys
 from lyricbert.songs.sharding.shard import write_shard
 from lyricbert.songs.signatures import signatures
 from lyricbert.songs.words import line_keys, song_keys, word_hashes

@@ -4,7 +4,7 @@ import numpy as np
 
 
 class Clusters:
-    """Disjoint sets of the numbers below `count` (union-find). At first, each number is a set of its own.
+    """Disjoint sets of the numbers below `count` (union-find). At first, each number is alone in its set.
 
     The sets do not depend on the order in which pairs are united.
     """

@@ -42,8 +42,8 @@ def mark_first_lines(flags: np.ndarray, blocks: list[SongBlock]) -> None:
     """Add FIRST to the first KEPT line of each split with these words. `flags`: uint8 [lines]."""
     for places, keys in _in_ranges(_reader(blocks, "line_keys"), len(flags)):
         for side in (0, HELD_OUT):
-            members = np.flatnonzero(flags[places] & (KEPT | HELD_OUT) == KEPT | side)
-            flags[places[members[np.unique(keys[members], return_index=True)[1]]]] |= FIRST
+            members = flags[places] & (KEPT | HELD_OUT) == KEPT | side
+            flags[places[_first_places(keys, members)]] |= FIRST
 
 
 def first_occurrences(keys: np.ndarray, split: np.ndarray) -> np.ndarray:
@@ -58,9 +58,15 @@ def first_occurrences(keys: np.ndarray, split: np.ndarray) -> np.ndarray:
 
     for places, some in _in_ranges(read, len(keys)):
         for side in (TRAIN, VALIDATION):
-            members = np.flatnonzero(split[places] == side)
-            first[places[members[np.unique(some[members], return_index=True)[1]]]] = True
+            first[places[_first_places(some, split[places] == side)]] = True
     return first
+
+
+def _first_places(keys: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """int64: where each key occurs for the first time among `members` (bool [N]). `keys`: int64 [N]."""
+    candidates = np.flatnonzero(members)
+    places: np.ndarray = candidates[np.unique(keys[candidates], return_index=True)[1]]
+    return places
 
 
 def _reader(blocks: list[SongBlock], name: str) -> ReadKeys:

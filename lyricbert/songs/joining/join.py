@@ -28,8 +28,6 @@ from lyricbert.songs.joining.store_writer import Decisions, write_arrays
 from lyricbert.songs.joining.tables import write_songs, write_sources
 from lyricbert.songs.store import TRAIN, VALIDATION
 
-NEAR_DUPLICATES = ("group", "drop", "keep")
-
 
 class UnsuitableSongs(UserError):
     """The songs cannot be split into training and validation. The message does not name their sources."""

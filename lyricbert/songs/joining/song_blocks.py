@@ -8,9 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from lyricbert.errors import UserError
-from lyricbert.hashing import sequence_keys
 from lyricbert.songs.array_files import ArrayFile, open_array_file
-from lyricbert.songs.groups import group_sums
+from lyricbert.songs.groups import group_sums, sequence_keys
 from lyricbert.songs.sharding.shard import ARRAYS, read_dropped
 from lyricbert.songs.store import ARRAYS as STORE_ARRAYS
 from lyricbert.songs.store import open_store

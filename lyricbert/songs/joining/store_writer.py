@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from lyricbert.hashing import sequence_keys
 from lyricbert.songs.array_files import ArrayWriter, OffsetsWriter
-from lyricbert.songs.groups import group_sums
+from lyricbert.songs.groups import group_sums, sequence_keys
 from lyricbert.songs.joining.counts import SplitCounts
 from lyricbert.songs.joining.duplicates import FIRST, KEPT, first_occurrences
 from lyricbert.songs.joining.song_blocks import SongBlock

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from lyricbert.files import sha256_of
-from lyricbert.hashing import sequence_keys
 from lyricbert.songs.cleaning import Cleaned, clean
 from lyricbert.songs.formats import LyricsFile
 from lyricbert.songs.formats.streams import read_errors_as_user_error
-from lyricbert.songs.groups import group_starts, group_sums, take_groups
+from lyricbert.songs.groups import group_starts, group_sums, sequence_keys, take_groups
 from lyricbert.songs.line_tokenizer import LineTokenizer
 from lyricbert.songs.record import Record
 from lyricbert.songs.sharding.cutting import Batch
