@@ -126,8 +126,8 @@ class PrepareConfig:
         advice="The songs are split anew. All must have the same tokenizer, `--max-tokens` and version of lyricbert.",
     )
     rows: str | None = option(
-        "range of songs to read, A:B from number A up to but not including B, or A: up to the last; counted from 0 over"
-        " all sources; makes a part, for --join",
+        "range of songs to read: A:B for songs A to B - 1, or A: for all from A on, counted from 0 over all sources;"
+        " makes a part, for --join",
         None,
         advice="For jobs on several machines: give each job a range that `--ranges` prints, and an `--out` of its own."
         " `launch/prepare.sh` does this.",

@@ -32,7 +32,7 @@ _KIND = rf"(?:{_one_of(_KINDS)})"
 _ANY_KIND = rf"(?:{_one_of(_KINDS + _BRACKETED_KINDS)})"
 _PERFORMERS = r" ?[:(\u2013\u2014-]"
 
-# The start of a header that may go on in the next line.
+# The start of a header, which may continue in the next line.
 HEADER_START = re.compile(
     rf"\[{_ANY_KIND}{_NUMBER}?(?:\]|{_PERFORMERS})|\[[^\[\]\n]{{0,300}}\](?:\n|\Z)", re.IGNORECASE
 )
@@ -121,7 +121,7 @@ RULES = (
     ),
     Rule(
         "headers in a line of lyrics",
-        "A header that names a known kind of section gets a line of its own; `[softly] now` stays.",
+        "A header in a line moves to a line of its own if it names a known kind of section. `[softly] now` stays.",
         "[Chorus] Ring it low\n[softly] now",
         "Ring it low\n[softly] now",
         _separate_headers,
