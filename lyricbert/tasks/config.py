@@ -7,7 +7,7 @@ from lyricbert.config import option, with_default
 from lyricbert.training.config import LoopConfig, PathConfig
 
 LAYOUTS = ("padded", "packed")
-LOSSES = ("triplet", "batch-hard", "soft-margin")
+LOSSES = ("triplet", "batch-hard", "soft-margin", "semi-hard", "infonce")
 DISTANCES = ("cosine", "euclidean")
 POOLINGS = ("mean", "cls")
 
@@ -76,12 +76,14 @@ class TripletConfig(LoopConfig):
     epochs: int = with_default(LoopConfig, "epochs", 2)
     tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 1024)
     loss: str = option(
-        "training loss: triplet (hinge), batch-hard (hinge on the hardest pairs of a micro-batch) or soft-margin"
-        " (softplus)",
+        "training loss: triplet (hinge), batch-hard (hinge on the hardest pairs of a micro-batch), soft-margin"
+        " (softplus), semi-hard (hinge on the closest negatives beyond the positive) or infonce (cross-entropy over the"
+        " positives of a micro-batch)",
         "triplet",
         choices=LOSSES,
-        advice="Try `batch-hard` if `eval/active_triplets` is low, that is, if few triplets still have a loss above 0."
-        " `soft-margin` ignores `--margin` in training. The held-out loss is always the hinge loss, with `--margin`.",
+        advice="Try `batch-hard` or `semi-hard` if `eval/active_triplets` is low, that is, if few triplets still have a"
+        " loss above 0. `soft-margin` and `infonce` ignore `--margin` in training, and `infonce` always uses the cosine"
+        " distance. The held-out loss is always the hinge loss, with `--margin`.",
     )
     margin: float = option(
         "margin of the hinge loss, in units of --distance; the loss is 0 if the negative is farther away than the"
@@ -115,6 +117,12 @@ class TripletConfig(LoopConfig):
         check="positive",
         advice="Set it to measure how much adapting helps a task with few songs.",
     )
+    eval_triplets: int = option(
+        "maximum number of held-out triplets in an evaluation",
+        10_000,
+        check="positive",
+        advice="Lower it for quicker evaluations.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +148,12 @@ class CompareConfig(TripletConfig):
         1,
         check="positive",
         advice="Raise it for larger steps without more memory.",
+    )
+    max_songs: int = option(
+        "maximum number of songs to train on, chosen by hash",
+        1000,
+        check="positive",
+        advice="Set it to the number of songs that your task has labels for. With more songs, training takes longer.",
     )
     seeds: int = option(
         "number of triplet trainings of each model, with the seeds --seed, --seed + 1, ...",

@@ -28,9 +28,15 @@ from lyricbert.training.loop import Progress, Trainer
 ConfigT = TypeVar("ConfigT", bound=RunConfig)
 
 # Settings that do not change the weights.
-_WITHOUT_EFFECT = {"data", "out", "eval_examples", *(field.name for field in dataclasses.fields(HookConfig))}
+_WITHOUT_EFFECT = {
+    "data",
+    "out",
+    "eval_examples",
+    "eval_triplets",
+    *(field.name for field in dataclasses.fields(HookConfig)),
+}
 # Settings that decide which evaluation is the best, and therefore which model --save-model best saves.
-_DECIDE_THE_BEST = {"save_model", "eval_every", "eval_examples"}
+_DECIDE_THE_BEST = {"save_model", "eval_every", "eval_examples", "eval_triplets"}
 
 
 def resolve_config(config: ConfigT, world: World) -> ConfigT:
