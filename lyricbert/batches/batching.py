@@ -53,6 +53,7 @@ class MicroBatch:
     lines: int
     real_tokens: int
     padded_tokens: int
+    triplets: int = 0
 
 
 def to_device(tensors: Tensors, device: torch.device) -> Tensors:

@@ -119,7 +119,7 @@ class Trainer:
         """Length of the run in steps; None if it is measured in minutes."""
         if self.config.max_minutes is not None:
             return None
-        return self.config.max_steps or self.config.epochs * self.task.sampler.steps_per_epoch
+        return self.config.max_steps or self.task.sampler.steps(self.config.epochs)
 
     @property
     def total_seconds(self) -> float:
