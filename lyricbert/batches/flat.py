@@ -52,20 +52,31 @@ class FlatShapes:
 def make_flat_batch(sections: Examples, indices: np.ndarray, vocabulary: Vocabulary, shapes: FlatShapes) -> FlatBatch:
     """Put the sections at `indices`, int64 [S], into a flat batch, without a Python loop over sections."""
     lengths = sections.lengths[indices].astype(np.int64)
-    total = int(lengths.sum())
-    sequence = make_batch(sections, indices[None], vocabulary, (1, shapes.tokens(total)))
-    starts = np.cumsum(lengths) - lengths
-    places, row = _places(lengths, starts, shapes)
-    slots = np.zeros(shapes.tokens(total), np.int64)
+    tokens = shapes.tokens(int(lengths.sum()))
+    sequence = make_batch(sections, indices[None], vocabulary, (1, tokens))
+    # The padding at the end is in rows of its own. So every token has a place, and no result depends on the padding.
+    in_rows = np.concatenate([lengths, _pieces(tokens - int(lengths.sum()), int(shapes.widths[0]))])
+    places, row = _places(in_rows, shapes)
     flat = np.concatenate([block.ravel() for block in places])
     used = np.flatnonzero(flat >= 0)
+    slots = np.empty(tokens, np.int64)
     slots[flat[used]] = used
     inputs = (sequence.input_ids[0], sequence.position_ids[0], torch.from_numpy(slots), *map(torch.from_numpy, places))
-    return FlatBatch(inputs, torch.from_numpy(row), sequence.lines, sequence.real_tokens)
+    return FlatBatch(inputs, torch.from_numpy(row[: len(indices)]), sequence.lines, sequence.real_tokens)
 
 
-def _places(lengths: np.ndarray, starts: np.ndarray, shapes: FlatShapes) -> tuple[list[np.ndarray], np.ndarray]:
-    """(the blocks of `flat.PaddedRows`, the row of each section: int64 [S])."""
+def _pieces(total: int, most: int) -> np.ndarray:
+    """int64: numbers of at most `most` whose sum is `total`."""
+    full, rest = divmod(total, most)
+    return np.array([most] * full + [rest] * (rest > 0), np.int64)
+
+
+def _places(lengths: np.ndarray, shapes: FlatShapes) -> tuple[list[np.ndarray], np.ndarray]:
+    """(the `places` of `models.flat.PaddedRows`, the row of each of R consecutive pieces of a sequence: int64 [R]).
+
+    `lengths`: int64 [R], the number of tokens of each piece.
+    """
+    starts = np.cumsum(lengths) - lengths
     block = np.searchsorted(shapes.widths, lengths)
     row = np.zeros_like(lengths)
     places, rows_before = [], 0
@@ -73,10 +84,9 @@ def _places(lengths: np.ndarray, starts: np.ndarray, shapes: FlatShapes) -> tupl
         width = int(shapes.widths[number])
         chosen = np.flatnonzero(block == number)
         table = np.full((shapes.rows(len(chosen), width), width), -1)
-        ends = np.arange(len(chosen)) * width
-        table.reshape(-1)[concatenated_ranges(ends, lengths[chosen])] = concatenated_ranges(
-            starts[chosen], lengths[chosen]
-        )
+        row_starts = np.arange(len(chosen)) * width
+        in_table = concatenated_ranges(row_starts, lengths[chosen])
+        table.reshape(-1)[in_table] = concatenated_ranges(starts[chosen], lengths[chosen])
         row[chosen] = rows_before + np.arange(len(chosen))
         places.append(table)
         rows_before += len(table)

@@ -141,7 +141,7 @@ def fill(order: list[int], sizes: list[int], songs: list[int], tokens_per_batch:
 
 
 def split_songs(lengths: np.ndarray, song: np.ndarray, tokens_per_batch: int) -> np.ndarray:
-    """Split long songs into parts of consecutive sections. Returns the first section of each part: int64 [P], ascending.
+    """Split long songs into parts of consecutive sections. Returns the first section of each part: int64 [P].
 
     A song with at most half of `tokens_per_batch` is one part. Another song is split into as few parts as possible, of
     almost equal numbers of sections, at least two. Raises `UserError` if a part is then still too long.

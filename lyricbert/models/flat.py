@@ -21,16 +21,15 @@ if TYPE_CHECKING:  # only the type checker needs this name; transformers does no
 class PaddedRows:
     """Copies the T tokens of a flat sequence into blocks of padded rows, and back.
 
-    `places`: int64 [rows, width] for each block, the token at each place, -1 for padding. `slots`: int64 [T], the place
-    of each token among the places of all blocks. Tokens at the end of the sequence that belong to no example have slot
-    0. Nothing that they or the padding contain enters a result or a gradient.
+    `places`: int64 [rows, width] for each block, the token at each place, -1 for padding. Every token has one place.
+    `slots`: int64 [T], the place of each token among the places of all blocks.
     """
 
     def __init__(self, places: Sequence[torch.Tensor], slots: torch.Tensor):
         self.real = [block >= 0 for block in places]
         self._tokens = torch.cat([block.flatten() for block in places]).clamp(min=0)
         self._slots = slots
-        # Padding sees only padding. So the gradients that reach it do not reach a token.
+        # Padding sees only padding. So no result or gradient of a token depends on what is copied there.
         self._visible = [real[:, None, :, None] == real[:, None, None, :] for real in self.real]
 
     def pad(self, x: torch.Tensor) -> list[torch.Tensor]:
