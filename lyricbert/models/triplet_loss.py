@@ -108,9 +108,7 @@ def hinge(positive: torch.Tensor, negative: torch.Tensor, margin: float) -> torc
     return F.relu(positive - negative + margin)
 
 
-def triplet_distances(
-    embeddings: torch.Tensor, rows: torch.Tensor, distance: str
-) -> tuple[torch.Tensor, torch.Tensor]:
+def triplet_distances(embeddings: torch.Tensor, rows: torch.Tensor, distance: str) -> tuple[torch.Tensor, torch.Tensor]:
     """(distances of anchor and positive, distances of anchor and negative), float32 [T] each.
 
     `embeddings`: float32 [S, hidden]. `rows`: int64 [3, T], anchor, positive and negative of each triplet.
