@@ -191,7 +191,7 @@ def triplet_scores(embeddings: torch.Tensor, triplets: Triplets, distance: str, 
     `loss`: hinge loss with `margin`. `correct`: 1 if the positive is closer than the negative. `positive`, `negative`:
     distances to the anchor. `active`: 1 if the loss is above 0.
     """
-    positive, negative = triplet_distances(embeddings[torch.from_numpy(triplets.rows.flatten())], distance)
+    positive, negative = triplet_distances(embeddings, torch.from_numpy(triplets.rows), distance)
     loss = hinge(positive, negative, margin)
     scores = {
         "loss": loss,

@@ -42,7 +42,8 @@ class TripletModel(nn.Module):
         `input_ids`, `attention_mask`, `position_ids`: int64 [3 * T, width], all anchors, then all positives, then all
         negatives. `songs`: int64 [3 * T].
         """
-        return triplet_loss(self.encoder(input_ids, attention_mask, position_ids), songs, *self._loss)
+        rows = torch.arange(len(songs), device=songs.device).view(3, -1)
+        return triplet_loss(self.encoder(input_ids, attention_mask, position_ids), songs, rows, *self._loss)
 
 
 class TripletTask:
@@ -79,10 +80,11 @@ class TripletTask:
         return MicroBatch(
             inputs=(batch.input_ids, batch.attention_mask, batch.position_ids, songs),
             examples=self.training.sections.first_line[rows],
-            terms=count_terms(songs, self._config.loss),
+            terms=count_terms(songs, torch.arange(len(rows)).view(3, -1), self._config.loss),
             lines=batch.lines,
             real_tokens=batch.real_tokens,
             padded_tokens=batch.input_ids.numel(),
+            triplets=len(indices),
         )
 
     def scores(self) -> dict[str, np.ndarray]:
