@@ -160,7 +160,7 @@ def semi_hard_negatives(distances: torch.Tensor, songs: torch.Tensor) -> torch.T
     If none is farther, the farthest negative. Without a negative, inf. `distances`: float32 [S, S]. `songs`: int64 [S].
     """
     same = _same_song(songs)
-    ascending = distances.masked_fill(same, torch.inf).sort(dim=1).values
+    ascending = distances.masked_fill(same, torch.inf).sort(dim=1, stable=True).values
     farther = torch.searchsorted(ascending.detach(), distances.detach(), right=True)
     farthest = (~same).sum(dim=1, keepdim=True) - 1
     return ascending.gather(1, farther.minimum(farthest).clamp(min=0))
