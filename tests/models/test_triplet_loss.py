@@ -4,16 +4,12 @@ import math
 import random
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lyricbert.batches.examples import section_examples
-from lyricbert.batches.triplets import draw_triplets
-from lyricbert.errors import UserError
 from lyricbert.models.triplet_loss import (
     LOSS_FUNCTIONS,
     count_terms,
@@ -23,9 +19,7 @@ from lyricbert.models.triplet_loss import (
     triplet_distances,
     triplet_loss,
 )
-from lyricbert.songs.store import TRAIN, VALIDATION
-from lyricbert.tasks.config import DISTANCES, LOSSES, TripletConfig
-from lyricbert.tasks.triplet import TripletTask
+from lyricbert.tasks.config import DISTANCES, LOSSES
 
 MARGIN = 0.7
 MANY_SECTIONS = [0, *[1] * 9, 2]
@@ -232,42 +226,3 @@ def test_the_matrix_holds_the_pairwise_distances(distance):
     matrix = distance_matrix(embeddings, distance)
     expected = pairwise_distance(embeddings[:3], embeddings[3:], distance)
     torch.testing.assert_close(matrix[:3, 3:].diagonal(), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_positives_are_of_the_same_song_and_negatives_of_another(store):
-    triplets = draw_triplets(store, TRAIN, key=1, max_length=64)
-    anchor, positive, negative = triplets.rows
-    song, sections = triplets.song, triplets.sections
-    assert np.array_equal(song[anchor], song[positive])
-    assert np.all(anchor != positive)
-    assert np.all(song[anchor] != song[negative])
-    assert np.array_equal(np.sort(anchor), np.arange(len(sections)))
-    distinct = section_examples(store, TRAIN)
-    counts = np.unique(store.song_of_line()[distinct.first_line], return_counts=True)[1]
-    assert len(sections) == counts[counts >= 2].sum()
-    assert sections.lengths.max() <= 64
-
-
-def test_the_key_determines_the_triplets(store):
-    one, same, other = (draw_triplets(store, TRAIN, key, 64).rows for key in (1, 1, 2))
-    assert np.array_equal(one, same)
-    assert not np.array_equal(one, other)
-
-
-def test_max_songs_limits_the_labelled_songs(store):
-    few = draw_triplets(store, TRAIN, key=1, max_length=64, max_songs=5)
-    assert len(np.unique(few.song)) == 5
-    assert set(few.song[few.rows[2]]) <= set(few.song)
-    with pytest.raises(UserError, match="two songs"):
-        draw_triplets(store, VALIDATION, key=1, max_length=64, max_songs=1)
-
-
-def test_a_batch_contains_the_song_of_every_row(store, model_dir, world):
-    config = TripletConfig(max_length=64)
-    task = TripletTask(config, str(model_dir), store, world)
-    indices = np.array([5, 0, 3])
-    batch = task.micro_batch(indices[:, None], epoch=0)
-    ids, _, _, songs = batch.inputs
-    assert songs.tolist() == task.training.song[task.training.rows[:, indices]].flatten().tolist()
-    assert len(ids) == 9
-    assert batch.terms == 3
