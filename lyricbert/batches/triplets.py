@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyricbert.batches.examples import Examples, section_examples, truncate_to_whole_lines
+from lyricbert.batches.examples import Examples, chosen_sections, truncate_to_whole_lines
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, hash64, top_bits
 from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
@@ -49,23 +49,36 @@ def labelled_sections(
     `max_songs`: maximum number of songs, chosen by a hash of `key`. Sections are cut to the whole lines that fit into
     `max_length` tokens. Raises `UserError` if fewer than two songs remain.
     """
-    sections = truncate_to_whole_lines(section_examples(store, split), max_length)
-    fitting = np.flatnonzero(sections.lengths <= max_length)
-    too_long = len(sections) - len(fitting)
-    sections = sections.take(fitting)
-    song = store.song_of_line()[sections.first_line]
-    songs, section_song, count = np.unique(song, return_inverse=True, return_counts=True)
-    usable = np.flatnonzero(count >= 2)
-    by_hash = np.argsort(hash64(derive_key("songs", key), songs[usable]), kind="stable")
-    chosen_songs = np.sort(usable[by_hash][:max_songs])
-    if len(chosen_songs) < 2:
+    song = store.song_of_section()
+    distinct = np.repeat(store.song_split == split, np.diff(store.song_offsets)) & store.section_first
+    fits = distinct & (_first_line_lengths(store) <= max_length)
+    has_two = np.bincount(song[fits], minlength=len(store.song_split)) >= 2
+    usable = np.flatnonzero(has_two)
+    by_hash = np.argsort(hash64(derive_key("songs", key), usable), kind="stable")
+    chosen = usable[by_hash][:max_songs]
+    if len(chosen) < 2:
         remedy = "add songs" if max_songs is None else "add songs or raise --max-songs"
         raise UserError(
             f"{store.path}: {'training' if split == TRAIN else 'validation'} needs at least two songs with two"
-            f" different sections for triplets, but has {len(chosen_songs)}; {remedy}"
+            f" different sections for triplets, but has {len(chosen)}; {remedy}"
         )
-    chosen = np.flatnonzero(np.isin(section_song, chosen_songs))
-    return LabelledSections(sections.take(chosen), song[chosen], len(chosen_songs), len(usable), too_long)
+    is_chosen = np.zeros(len(has_two), bool)
+    is_chosen[chosen] = True
+    wanted = fits & is_chosen[song]
+    return LabelledSections(
+        sections=truncate_to_whole_lines(chosen_sections(store, wanted), max_length),
+        song=song[wanted],
+        songs=len(chosen),
+        all_songs=len(usable),
+        too_long=int(np.count_nonzero(distinct) - np.count_nonzero(fits)),
+    )
+
+
+def _first_line_lengths(store: TokenStore) -> np.ndarray:
+    """int64 [sections]: the tokens of the first line of each section, with [CLS] and [SEP]."""
+    first = store.section_offsets[:-1]
+    lengths: np.ndarray = store.line_offsets[first + 1] - store.line_offsets[first] + 2
+    return lengths
 
 
 def held_out_triplets(store: TokenStore, max_length: int, most: int) -> Triplets:
