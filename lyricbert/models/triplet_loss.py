@@ -131,9 +131,8 @@ def distance_matrix(embeddings: torch.Tensor, distance: str) -> torch.Tensor:
     """Distances float32 [S, S] between all rows of `embeddings`, float32 [S, hidden]."""
     if distance == "cosine":
         return 1 - cosine_similarities(embeddings, embeddings)
-    squared = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist").square()
-    # The distance of a row to itself is 0, and the square root has no finite gradient there.
-    return squared.clamp(min=1e-12).sqrt()
+    # The faster mode, with a matrix product, is inexact if distances are small compared with the embeddings.
+    return torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def cosine_similarities(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

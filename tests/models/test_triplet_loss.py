@@ -16,6 +16,7 @@ from lyricbert.models.triplet_loss import (
     distance_matrix,
     hardest,
     pairwise_distance,
+    semi_hard_negatives,
     triplet_distances,
     triplet_loss,
 )
@@ -220,9 +221,20 @@ def test_hardest_distances_equal_a_calculation_by_hand():
     torch.testing.assert_close(negative, torch.tensor([4.0, 3.0, 5.0, 3.0]))
 
 
+def test_the_first_of_equally_far_negatives_gets_the_gradient():
+    """An unstable sort picks another one, which may differ between devices."""
+    songs = torch.tensor([0, 0, *[1] * 60])
+    distances = torch.ones(62, 62)
+    distances[0, 1] = 0.5
+    distances.requires_grad_()
+    semi_hard_negatives(distances, songs)[0, 1].backward()
+    assert distances.grad.nonzero().tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize("offset", [0, 100])
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_the_matrix_holds_the_pairwise_distances(distance):
-    embeddings, _, _ = make_case([0] * 6)
+def test_the_matrix_holds_the_pairwise_distances(distance, offset):
+    embeddings = offset + make_case([0] * 6)[0]
     matrix = distance_matrix(embeddings, distance)
     expected = pairwise_distance(embeddings[:3], embeddings[3:], distance)
     torch.testing.assert_close(matrix[:3, 3:].diagonal(), expected, rtol=1e-4, atol=1e-5)
