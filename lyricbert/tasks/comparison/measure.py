@@ -73,10 +73,10 @@ class Measurer:
 
 def _triplet_counts(task: TripletTask) -> dict[str, int]:
     return {
-        "songs": len(np.unique(task.training.song)),
-        "all_songs": len(np.unique(task.training.song)),
+        "songs": task.training.songs,
+        "all_songs": task.training.all_songs,
         "triplets": task.validation.rows.shape[1],
-        "all_triplets": task.validation.rows.shape[1],
+        "all_triplets": task.validation.all_triplets,
         "too_long": task.training.too_long + task.validation.too_long,
     }
 
