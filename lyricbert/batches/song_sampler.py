@@ -151,26 +151,29 @@ def split_songs(lengths: np.ndarray, song: np.ndarray, tokens_per_batch: int) ->
     ends = np.append(starts[1:], len(song))
     before = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     is_long = before[ends] - before[starts] > most
-    parts = [starts[~is_long]]
+    parts, needed = [starts[~is_long]], 0
     for first, end in zip(starts[is_long].tolist(), ends[is_long].tolist(), strict=True):
-        cut = _cuts(before[first : end + 1], most)
-        if cut is None:
-            raise UserError(
-                f"--tokens-per-batch {tokens_per_batch}: some songs have two or three sections that need more than half"
-                " of it; raise it, or lower --max-length"
-            )
+        cut, largest = _cut(before[first : end + 1], most)
         parts.append(first + cut)
+        needed = max(needed, largest)
+    if needed > most:
+        raise UserError(
+            f"--tokens-per-batch {tokens_per_batch}: a micro-batch needs room for two songs of {needed} tokens; raise"
+            f" it to at least {2 * needed}, or lower --max-length"
+        )
     return np.sort(np.concatenate(parts))
 
 
-def _cuts(before: np.ndarray, most: int) -> np.ndarray | None:
-    """The first sections, int64 [parts], of the parts of a song with N sections, or None if there are no such parts.
+def _cut(before: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+    """(the first sections of the parts of a song with N sections: int64 [parts], the tokens of its largest part).
 
-    `before`: int64 [N + 1], the tokens before each section and at the end. `most`: maximum number of tokens of a part.
+    `before`: int64 [N + 1], the tokens before each section and at the end. Cuts into as few parts as possible, so that
+    none has more than `most` tokens, but into parts of at least two sections.
     """
     sections = len(before) - 1
-    for parts in range(2, sections // 2 + 1):
+    for parts in range(1, sections // 2 + 1):
         edges = np.arange(parts + 1) * sections // parts
-        if np.diff(before[edges]).max() <= most:
-            return edges[:-1]
-    return None
+        largest = int(np.diff(before[edges]).max())
+        if largest <= most:
+            break
+    return edges[:-1], largest

@@ -104,7 +104,18 @@ def test_long_songs_are_split_into_parts_of_at_least_two_sections_and_half_the_b
     assert np.add.reduceat(lengths, starts).max() <= 200
 
 
-@pytest.mark.parametrize(("lengths", "song"), [([60, 60, 9, 9], [0, 0, 1, 1]), ([40] * 3 + [9] * 2, [0, 0, 0, 1, 1])])
-def test_sections_that_are_too_long_for_two_songs_are_refused(lengths, song):
-    with pytest.raises(UserError, match=r"--tokens-per-batch 200: .* lower --max-length"):
-        SongSampler(np.array(lengths), np.array(song), 200, 1, 0)
+@pytest.mark.parametrize(
+    ("lengths", "song", "enough"),
+    [
+        ([60, 60, 9, 9], [0, 0, 1, 1], 240),
+        ([40] * 3 + [9] * 2, [0, 0, 0, 1, 1], 240),
+        ([60, 50, 9, 9, 9, 60] + [9] * 2, [0] * 6 + [1] * 2, 220),
+    ],
+)
+def test_sections_that_are_too_long_for_two_songs_are_refused(lengths, song, enough):
+    lengths, song = np.array(lengths), np.array(song)
+    with pytest.raises(UserError, match=rf"--tokens-per-batch 200: .* raise it to at least {enough}, or lower"):
+        SongSampler(lengths, song, 200, 1, 0)
+    with pytest.raises(UserError, match="raise it"):
+        SongSampler(lengths, song, enough - 2, 1, 0)
+    assert SongSampler(lengths, song, enough, 1, 0).steps(1) >= 1
