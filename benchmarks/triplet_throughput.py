@@ -58,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="number of runs of each contender")
     parser.add_argument("--quality", action="store_true", help="compare held-out losses instead of throughput")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of --quality")
-    parser.add_argument("--max-songs", type=int, default=1000, help="number of songs that --quality trains on")
+    parser.add_argument("--max-songs", type=int, default=1000, help="maximum number of songs of --quality")
     parser.add_argument("--epochs", type=int, default=2, help="number of epochs of --quality")
     parser.add_argument("--worker", nargs=3, metavar=("CONTENDER", "SEED", "STORE"), help=argparse.SUPPRESS)
     return parser.parse_args()
