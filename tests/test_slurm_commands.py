@@ -54,7 +54,7 @@ def wait_for_the_end(cluster: SlurmCluster, job: str, folder: Path) -> None:
         ("mlm", ["--gpus-per-node=0"], 1, 16, 32, "torch.distributed.run --nnodes 1 --nproc-per-node 2 "),
         ("triplet", ["--cpus-per-task=9"], 1, 2, 9, "torch.distributed.run --nnodes 1 --nproc-per-node 4 "),
         ("prepare", [], 1, 8, "none", "lyricbert.prepare "),
-        ("compare", [], 1, 8, "none", "lyricbert.compare "),
+        ("compare", ["--nodes=2"], 2, 8, 32, "torch.distributed.run --nnodes 2 --nproc-per-node 4 "),
     ],
 )
 def test_the_cpus_of_a_job_reach_its_processes(script, options, nodes, threads, cpus, started, cluster, repository):
