@@ -189,14 +189,15 @@ def test_a_job_is_requeued_only_if_it_was_warned_and_has_not_finished(
     task, warned, finished, status, ends, requeued, cluster
 ):
     """A fake interpreter waits for the warning and ends with `status`."""
-    body = f"""[ "$1" != -c ] || exit 0
-        trap 'warned=yes' USR2
-        mkdir run
-        {f"mkdir run/{RESULTS[task]}" if finished else ""}
-        touch started
-        {"until [ -n \"${warned-}\" ]; do sleep 0.01; done" if warned else ""}
-        exit {status}"""
-    python = write_programs(cluster / "fake", {"python": body}) / "python"
+    steps = [
+        '[ "$1" != -c ] || exit 0',  # the check for the package
+        "trap 'warned=yes' USR2",
+        f"mkdir -p run/{RESULTS[task] if finished else ''}",
+        "touch started",
+        'until [ -n "${warned-}" ]; do sleep 0.01; done' if warned else "",
+        f"exit {status}",
+    ]
+    python = write_programs(cluster / "fake", {"python": "\n".join(steps)}) / "python"
     job = submit(cluster, f"{task}.sbatch", {"PYTHON": python, "OUT": "run", "GPUS": 1})
     if warned:
         wait_for((cluster / "started").exists, job)
