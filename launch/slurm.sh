@@ -18,6 +18,12 @@ PORT=${PORT:-$((20000 + SLURM_JOB_ID % 20000))}
 # seconds of --signal in the .sbatch file.
 SAVE_SECONDS=${SAVE_SECONDS:-150}
 
+# is_preempted: whether SLURM is preempting the job. In a partition with a grace time, it sends SIGTERM to the processes
+# first, but not to this script, and requeues the job at the end of that time, unless the job has failed by then.
+is_preempted() {
+    [[ $(scontrol show job "$SLURM_JOB_ID") =~ PreemptTime=[0-9] ]]
+}
+
 # start RESULT SCRIPT|-m MODULE ARGUMENT...: runs the script or module. RESULT is a file or directory that exists only
 # once it has finished.
 start() {
@@ -37,7 +43,7 @@ start() {
     while kill -0 "$srun" 2>/dev/null; do # the trap interrupted the wait, but srun still runs
         wait "$srun" || status=$?
     done
-    if [ "$warned" = no ]; then
+    if [ "$warned" = no ] && ! is_preempted; then
         exit "$status"
     fi
     if [ ! -e "$result" ]; then

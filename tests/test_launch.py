@@ -1,6 +1,7 @@
 """The launchers as a user starts them. Fake `srun` and `scontrol` run the command on this machine."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -98,7 +99,11 @@ def cluster(tmp_path) -> Path:
     """A folder of fake SLURM commands. `scontrol` records its arguments."""
     scripts = {
         "srun": 'shift\nexec "$@"',  # the first argument is srun's own flag
-        "scontrol": f'[ "$1" = show ] && echo 127.0.0.1 || echo "$@" >> "{tmp_path}/asked"',
+        "scontrol": f"""case "$1 $2" in
+            "show hostnames") echo 127.0.0.1 ;;
+            "show job") echo "PreemptTime=${{PREEMPTED-None}}" ;;
+            *) echo "$@" >> "{tmp_path}/asked" ;;
+        esac""",
     }
     write_programs(tmp_path / "bin", scripts)
     return tmp_path
@@ -176,35 +181,44 @@ def test_sbatch_passes_a_failure_on(cluster, store_dir):
 
 
 @pytest.mark.parametrize(
-    ("warned", "finished", "status", "ends", "requeued"),
+    ("stopped", "finished", "status", "ends", "requeued"),
     [
-        (False, False, 0, 0, False),
-        (False, False, 2, 2, False),  # so that jobs that depend on this one are cancelled
-        (True, False, 1, 0, True),  # torchrun fails after a signal, even if its processes do not
-        (True, True, 1, 0, False),
+        (None, False, 0, 0, False),
+        (None, False, 2, 2, False),  # so that jobs that depend on this one are cancelled
+        ("warned", False, 1, 0, True),  # torchrun fails after a signal, even if its processes do not
+        ("warned", True, 1, 0, False),
+        ("preempted", False, 1, 0, True),
+        ("preempted", True, 1, 0, False),
     ],
 )
 @pytest.mark.parametrize("task", PROGRAMS)
-def test_a_job_is_requeued_only_if_it_was_warned_and_has_not_finished(
-    task, warned, finished, status, ends, requeued, cluster
+def test_a_job_is_requeued_only_if_slurm_stopped_it_before_it_finished(
+    task, stopped, finished, status, ends, requeued, cluster
 ):
-    """A fake interpreter waits for the warning and ends with `status`."""
+    """A fake interpreter ends with `status`, if warned after the warning."""
     steps = [
         '[ "$1" != -c ] || exit 0',  # the check for the package
         "trap 'warned=yes' USR2",
         f"mkdir -p run/{RESULTS[task] if finished else ''}",
         "touch started",
-        'until [ -n "${warned-}" ]; do sleep 0.01; done' if warned else "",
+        'until [ -n "${warned-}" ]; do sleep 0.01; done' if stopped == "warned" else "",
         f"exit {status}",
     ]
     python = write_programs(cluster / "fake", {"python": "\n".join(steps)}) / "python"
-    job = submit(cluster, f"{task}.sbatch", {"PYTHON": python, "OUT": "run", "GPUS": 1})
-    if warned:
-        wait_for((cluster / "started").exists, job)
+    settings = {"PREEMPTED": "2026-01-01T00:00:00"} if stopped == "preempted" else {}
+    job = submit(cluster, f"{task}.sbatch", {"PYTHON": python, "OUT": "run", "GPUS": 1, **settings})
+    if stopped == "warned":
+        wait_for(lambda: (cluster / "started").exists() and has_handler(job.pid, signal.SIGUSR2), job)
         job.send_signal(signal.SIGUSR2)
     said, _ = job.communicate(timeout=PATIENCE)
     assert job.returncode == ends, said
     assert (cluster / "asked").exists() == requeued
+
+
+def has_handler(pid: int, number: int) -> bool:
+    """Whether a process catches a signal; see proc(5)."""
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())[1]
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("command", ["prepare", "compare"])
