@@ -1,7 +1,7 @@
 """Measure whether adapting helped: compare the base and the adapted model.
 
     python -m lyricbert.compare --data DATA --base bert-base-uncased \\
-        --adapted RUN/model --out DIR
+        --adapted RUN/model --out OUT
 
 On the held-out songs, the command measures the MLM loss and accuracy and the
 ranks of masked words, with the same masks for both models. It then trains the
@@ -9,14 +9,26 @@ triplet task from both models, once for each seed. For a seed, both models get
 the same triplets. A store is refused if a model was trained on any of its
 held-out songs.
 
-It writes DIR/report.md and DIR/report.json. They give each metric for both
+It writes OUT/report.md and OUT/report.json. They give each metric for both
 models, the paired difference with its 95 % bootstrap interval over songs, and a
 verdict.
+
+The work is bounded: by default, a training uses 1,000 songs, and an evaluation
+10,000 triplets and 10,000 lines. They are chosen by hash. The report says how
+many there are.
+
+OUT/results keeps the result of each finished training. If the command is
+stopped or killed, the same command continues. With more seeds, only the new
+trainings run. Results for another store, another model or other settings are
+refused. OUT/report.json exists only if the last command has finished.
+
+To share the trainings out to several processes, one training a process, replace
+`python` with `torchrun --nproc-per-node 4`. All processes must see OUT. On CPUs
+with the same OMP_NUM_THREADS, the report does not depend on their number.
 """
 
 from lyricbert.config import parse
-from lyricbert.errors import UserError, run_command
-from lyricbert.files import new_directory, write_json
+from lyricbert.errors import run_command
 from lyricbert.tasks.config import CompareConfig
 
 
@@ -25,16 +37,13 @@ def main(arguments: list[str] | None = None, prog: str | None = None) -> None:
     from lyricbert.evaluation.report import format_report
     from lyricbert.runtime.distributed import start_world
     from lyricbert.songs.store import open_store
-    from lyricbert.tasks.comparison import make_report  # imports torch: not before --help
+    from lyricbert.tasks.comparison.run import compare_models  # imports torch: not before --help
 
     store = open_store(config.data)
-    with new_directory(config.out) as directory, start_world() as world:
-        if world.size > 1:
-            raise UserError("compare runs as one process; start it without torchrun")
-        report = make_report(config, store, world)
-        write_json(directory / "report.json", report)
-        (directory / "report.md").write_text(format_report(report), encoding="utf-8")
-    print(format_report(report))
+    with start_world() as world:
+        report = compare_models(config, store, world)
+    if report is not None:
+        print(format_report(report))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes files and directories. Nothing is overwritten, and incomplete output never has its final name."""
+"""Writes files and directories. Incomplete output never has its final name."""
 
 import hashlib
 import json
@@ -47,6 +47,42 @@ def new_directory(path: Path, inside: Path | None = None) -> Iterator[Path]:
                 temporary.rename(path)
         finally:
             remove()
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary name for a file. When the block ends, sync the file to disk and rename it to `path`.
+
+    Replaces an existing file. After an error or a signal, the temporary file is removed. After a kill it is left; see
+    `temporary_files`.
+    """
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+
+    def remove() -> None:
+        temporary.unlink(missing_ok=True)
+
+    with clean_up_at_signal(remove):
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+        finally:
+            remove()
+
+
+def temporary_files(directory: Path) -> list[Path]:
+    """What `write_atomically` left in `directory` when its process was killed."""
+    return list(directory.glob(".*.tmp-*"))
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or directory is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def refuse_existing(path: Path) -> None:

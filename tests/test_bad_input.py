@@ -66,7 +66,7 @@ CASES = [
     ("triplet", "--data {store} --out {new}", "--model"),
     ("fill", "[MASK]", "--model"),
     ("fill", "[MASK] --model {nowhere}", "no such directory"),
-    ("compare", "--data {store} --base {model} --adapted {model} --out {store}", "exists already"),
+    ("compare", "--data {store} --base {model} --adapted {model} --out {store}", "not the directory of a comparison"),
     ("compare", "--data {store} --base {model} --adapted {nowhere} --out {new}", "no such directory"),
     ("compare", "--data {nowhere} --base {model} --adapted {model} --out {new}", "not a token store"),
     ("compare", "--data {store} --base {model} --adapted {model} --out {new} --seeds 0", "--seeds 0"),

@@ -39,8 +39,13 @@ def format_report(report: dict[str, Any]) -> str:
             f"| {what} ({direction} is better) | {row['base']:.4f} | {row['adapted']:.4f}"
             f" | {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} | {row['verdict']} |"
         )
+    counts = report["counts"]
     triplet, masked = report["figures"]["triplet_loss"]["songs"], report["figures"]["mlm_loss"]["songs"]
     lines += [
+        "",
+        f"Each training used {counts['songs']:,} of {counts['all_songs']:,} songs. The figures are those of"
+        f" {counts['triplets']:,} of {counts['all_triplets']:,} held-out triplets and {counts['lines']:,} of"
+        f" {counts['all_lines']:,} held-out lines. Songs, triplets and lines were chosen by hash.",
         "",
         f"The intervals come from {RESAMPLES} paired bootstrap samples of the held-out songs: {triplet} songs with"
         f" triplets, {masked} songs with lines. Figures after triplet training are means over {config['seeds']} seeds."

@@ -139,7 +139,8 @@ class CompareConfig(TripletConfig):
         advice="Give `RUN/model` of the MLM run.",
     )
     out: Path = option(
-        "directory to create for the report; must not exist", advice="Give every report its own directory."
+        "output directory; if it holds results of the same comparison, they are used",
+        advice="Give every pair of models its own directory. With more `--seeds`, only the new trainings run.",
     )
     # One process: the trainer's four micro-batches of 1024 tokens in one.
     tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 4096)
@@ -167,3 +168,8 @@ class CompareConfig(TripletConfig):
         check="positive",
         advice="Lower it for a quicker report with wider intervals.",
     )
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The directory or hub name of the model of each side."""
+        return {"base": self.base, "adapted": self.adapted}

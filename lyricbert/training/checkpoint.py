@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lyricbert.errors import UserError
-from lyricbert.files import as_json, sha256_of, write_errors_as_user_error, write_json
+from lyricbert.files import as_json, sha256_of, sync, write_errors_as_user_error, write_json
 from lyricbert.training.loop import Progress, Trainer
 
 _FILES = ("model.safetensors", "optimizer.pt", "state.json")
@@ -54,7 +54,7 @@ def save_checkpoint(directory: Path, trainer: Trainer, identity: dict[str, objec
         with write_errors_as_user_error(final, advice):
             _write(temporary, trainer, identity)
             temporary.rename(final)
-            _sync(directory)
+            sync(directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return final
@@ -69,10 +69,10 @@ def _write(temporary: Path, trainer: Trainer, identity: dict[str, object]) -> No
         torch.save(state, file)
     write_json(temporary / "state.json", {"progress": vars(trainer.sync_skip_counts()), "identity": identity})
     for name in _FILES:
-        _sync(temporary / name)
+        sync(temporary / name)
     write_json(temporary / "manifest.json", {name: sha256_of(temporary / name) for name in _FILES})
-    _sync(temporary / "manifest.json")
-    _sync(temporary)
+    sync(temporary / "manifest.json")
+    sync(temporary)
 
 
 def checkpoints(directory: Path) -> list[Path]:
@@ -227,11 +227,3 @@ def prune(directory: Path, keep_last: int, best_step: int) -> None:
 def leftovers(directory: Path) -> list[Path]:
     """Incomplete checkpoints: a killed run was writing or removing them."""
     return [path for path in directory.glob(".step-*") if re.fullmatch(_LEFTOVER, path.name)]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

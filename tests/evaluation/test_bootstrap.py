@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from lyricbert.evaluation.bootstrap import paired_difference, sum_by_song
+from lyricbert.evaluation import bootstrap
+from lyricbert.evaluation.bootstrap import PairedDifference, SongSums, paired_differences, sum_by_song
+
+
+def paired_difference(base: np.ndarray, adapted: np.ndarray, weight: np.ndarray) -> PairedDifference:
+    return paired_differences({"loss": SongSums(base, weight)}, {"loss": SongSums(adapted, weight)})["loss"]
 
 
 def test_equal_models_give_cannot_tell():
@@ -54,3 +59,25 @@ def test_songs_are_weighted_by_their_number_of_terms():
 
 def test_sum_by_song():
     assert sum_by_song(np.array([4, 9, 4]), np.array([1.0, 2.0, 3.0])).tolist() == [4.0, 2.0]
+
+
+def test_intervals_are_those_of_a_plain_bootstrap(monkeypatch):
+    """Figures over the same songs have their samples in common, and samples are drawn in blocks."""
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 50)
+    monkeypatch.setattr(bootstrap, "_SONGS_AT_A_TIME", 7 * 13)
+    source = np.random.default_rng(1)
+    songs = {"loss": 13, "accuracy": 13, "rank": 11}
+    base, adapted = ({}, {})
+    for name, count in songs.items():
+        weight = source.integers(1, 9, count).astype(float)
+        base[name], adapted[name] = SongSums(source.random(count), weight), SongSums(source.random(count), weight)
+    found = paired_differences(base, adapted, seed=5)
+    for name, count in songs.items():
+        drawn, differences = np.random.default_rng(5), []
+        for _ in range(50):
+            sample = [int(drawn.integers(count)) for _ in range(count)]
+            change = sum(adapted[name].value[song] - base[name].value[song] for song in sample)
+            differences.append(change / sum(base[name].weight[song] for song in sample))
+        expected = np.percentile(differences, [2.5, 97.5])
+        assert (found[name].low, found[name].high) == pytest.approx(tuple(expected), abs=1e-12)
+        assert found[name].songs == count

@@ -19,7 +19,7 @@ from lyricbert import compare, fill, prepare
 from lyricbert.errors import UserError
 from lyricbert.models.history import RUNS_FILE, SONGS_FILE, History, read_history
 from lyricbert.songs.store import TRAIN, VALIDATION, open_store
-from lyricbert.tasks import comparison
+from lyricbert.tasks.comparison import run as comparison
 from lyricbert.tasks.mlm import MaskedLMTask
 from lyricbert.training.step import TrainStep
 
@@ -163,7 +163,7 @@ ADVICE = "give the store that it was trained on, or prepare one that is split in
 def test_compare_refuses_a_store_with_held_out_songs_that_a_model_has_seen(
     tmp_path, adapted, store_dir, foreign_dir, model_dir, monkeypatch, side
 ):
-    monkeypatch.setattr(comparison, "TripletTask", None)  # nothing is loaded before
+    monkeypatch.setattr(comparison, "Measurer", None)  # nothing is loaded before
     models = {"base": model_dir, "adapted": model_dir, side: adapted}
     arguments = ("--base", models["base"], "--adapted", models["adapted"], "--out", tmp_path / "report")
     with pytest.raises(UserError) as caught:

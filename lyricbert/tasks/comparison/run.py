@@ -1,0 +1,106 @@
+"""Runs a comparison: measures the pieces that OUT does not have yet, and makes the report of all pieces."""
+
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from lyricbert.errors import UserError, clean_up_at_signal
+from lyricbert.models.history import read_history
+from lyricbert.models.identity import identify_model
+from lyricbert.runtime.distributed import World
+from lyricbert.runtime.independent import work_independently
+from lyricbert.runtime.precision import resolve_precision
+from lyricbert.songs.store import TokenStore
+from lyricbert.tasks.comparison.directory import check_directory, hold_directory, wait_until_visible, write_report
+from lyricbert.tasks.comparison.identity import identify
+from lyricbert.tasks.comparison.measure import Measurer
+from lyricbert.tasks.comparison.pieces import Piece, pieces
+from lyricbert.tasks.comparison.progress import Progress
+from lyricbert.tasks.comparison.results import Damaged, Result, ResultStore
+from lyricbert.tasks.comparison.summary import make_report
+from lyricbert.tasks.config import CompareConfig
+
+
+def compare_models(config: CompareConfig, store: TokenStore, world: World) -> dict[str, Any] | None:
+    """Write the report of a comparison into OUT. Returns its content on rank 0, None on the other ranks.
+
+    The ranks share the pieces out. Raises `UserError`: before any work if a model was trained on held-out songs of the
+    store, if a model, the store and the settings do not fit together, or if OUT holds something else.
+    """
+    wanted = pieces(config)
+    with world.raise_on_all_ranks():
+        _refuse_seen_songs(config, store)
+        results = ResultStore(config.out, identify(config, store, resolve_precision(config.precision, world.device)))
+        missing = _find_missing(results, wanted) if world.is_main else []
+    missing = _share_from_main(missing, wanted, world)
+    with world.raise_on_all_ranks():  # without missing pieces, no model is loaded
+        measurer = Measurer(config, store, world.device) if missing else None
+    report = None
+    with ExitStack() as stack:
+        stack.enter_context(clean_up_at_signal(_say_how_to_continue))
+        with world.raise_on_all_ranks():
+            if world.is_main:
+                stack.enter_context(hold_directory(config, results))
+        if measurer is not None:
+            _measure(missing, measurer, results, world)
+        with world.raise_on_all_ranks():
+            if world.is_main:
+                report = make_report(config, results.identity, {piece: _read(results, piece) for piece in wanted})
+                write_report(config.out, report)
+    return report
+
+
+def _refuse_seen_songs(config: CompareConfig, store: TokenStore) -> None:
+    for side, name in config.models.items():
+        problem = read_history(name).describe_seen(store)
+        if problem is not None:
+            raise UserError(f"--{side} {name} {problem}")
+
+
+def _find_missing(results: ResultStore, wanted: list[Piece]) -> list[Piece]:
+    check_directory(results.out)
+    stored, warnings = results.stored_names()
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
+    return [piece for piece in wanted if piece.name not in stored]
+
+
+def _share_from_main(missing: list[Piece], wanted: list[Piece], world: World) -> list[Piece]:
+    """The list of rank 0 on every rank, because another node may see files late."""
+    is_missing = world.sum(torch.tensor([piece in missing for piece in wanted], dtype=torch.int64))
+    return [piece for piece, flag in zip(wanted, is_missing.tolist(), strict=True) if flag]
+
+
+def _measure(missing: list[Piece], measurer: Measurer, results: ResultStore, world: World) -> None:
+    """Measure and store the pieces of this rank, while the other ranks measure theirs."""
+    own = missing[world.rank :: world.size]
+    trainings = sum(piece.seed is not None for piece in own)
+    with work_independently(world) as has_failed_elsewhere, Progress(trainings, world) as progress:
+        wait_until_visible(results)
+        for piece in own:
+            if has_failed_elsewhere():
+                break
+            progress.begin(piece)
+            result = measurer.measure(piece, [progress])
+            _refuse_changed_model(piece.side, measurer.name_of(piece), results)
+            results.write(piece, result)
+            progress.end(piece, result)
+
+
+def _refuse_changed_model(side: str, name: str, results: ResultStore) -> None:
+    """Raise `UserError` if the model is not the one that the command began with, and that its results name."""
+    if identify_model(name) != results.identity[side]:
+        raise UserError(f"--{side} {name}: its files changed during the comparison; run compare with another --out")
+
+
+def _read(results: ResultStore, piece: Piece) -> Result:
+    try:
+        return results.read(piece)
+    except Damaged as damaged:
+        raise UserError(f"{damaged}: missing or damaged; run the same command again") from None
+
+
+def _say_how_to_continue() -> str:
+    return "Finished trainings are kept. Run the same command to continue."

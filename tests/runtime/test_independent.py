@@ -1,0 +1,67 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from lyricbert.errors import FailedElsewhere, UserError
+from lyricbert.runtime.distributed import World
+from lyricbert.runtime.independent import work_independently
+
+
+class Rank(World):
+    """A rank that is a thread: it has a store but no process group."""
+
+    def any(self, flag: bool) -> bool:
+        if flag:
+            self.store.set("any", "")
+        self.store.set(f"any/{self.rank}", "")
+        self.store.wait([f"any/{rank}" for rank in range(self.size)])
+        return self.store.check(["any"])
+
+
+def run(work, size: int = 3, on_leaving=lambda rank: None) -> list[object]:
+    """Call `work(rank, has_failed_elsewhere)` in so many ranks. Returns the error of each, or None."""
+    store = dist.HashStore()
+
+    def one(rank: int) -> object:
+        try:
+            with work_independently(Rank(rank, size, torch.device("cpu"), store), lambda _: None) as has_failed:
+                work(rank, has_failed)
+            return on_leaving(rank)
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(one, range(size)))
+
+
+def test_a_rank_that_has_finished_waits_for_the_others():
+    order = []
+
+    def work(rank, has_failed):
+        if rank == 1:
+            time.sleep(0.2)
+            order.append("slow one finishes")
+
+    run(work, on_leaving=lambda rank: order.append(rank))
+    assert order[0] == "slow one finishes" and sorted(order[1:]) == [0, 1, 2]
+
+
+def test_an_error_is_raised_in_every_rank_and_the_others_can_end_early():
+    def work(rank, has_failed):
+        if rank == 1:
+            raise UserError("no disk")
+        while not has_failed():
+            pass
+
+    first, second, third = run(work)
+    assert str(second) == "no disk"
+    assert isinstance(first, FailedElsewhere) and isinstance(third, FailedElsewhere)
+
+
+def test_a_single_process_raises_its_error(world):
+    with pytest.raises(UserError, match="no disk"), work_independently(world) as has_failed:
+        assert not has_failed()
+        raise UserError("no disk")
