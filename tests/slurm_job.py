@@ -44,10 +44,12 @@ class Job:
         return int(self._cluster.job(self.number).get("Restarts", 0))
 
     def wait(self, condition: Callable[[], bool], every: float = 0.5) -> None:
-        """Wait for the condition. Checks it every `every` seconds."""
-        end = time.monotonic() + PATIENCE
+        """Wait for the condition. Checks it every `every` seconds. The job must not fail before."""
+        end, looked = time.monotonic() + PATIENCE, 0.0
         while not condition():
-            assert time.monotonic() < end, f"{self.state}:\n{self.said}"
+            if time.monotonic() > looked + 0.5:
+                looked = time.monotonic()
+                assert looked < end and self.state != "FAILED", f"{self.state}:\n{self.said}"
             time.sleep(every)
 
     def pause_when(self, condition: Callable[[], bool]) -> None:

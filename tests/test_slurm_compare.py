@@ -1,12 +1,10 @@
-"""A comparison as a SLURM job on two nodes that runs out of time, on a real cluster on this host."""
+"""A comparison as a SLURM job that is preempted, on a real cluster of two nodes on this host."""
 
-import shutil
-import signal
 from pathlib import Path
 
 import pytest
 from conftest import call
-from slurm_cluster import why_not
+from slurm_cluster import submit, why_not
 from slurm_job import Job
 
 from lyricbert import compare
@@ -21,23 +19,22 @@ def trainings(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in out.glob("results/*-seed-*.safetensors")}
 
 
-def test_a_job_that_runs_out_of_time_continues_and_gives_the_report_of_one_process(
+def test_a_preempted_job_continues_and_gives_the_report_of_one_process(
     cluster, tmp_path, store_dir, model_dir, encoder_dir
 ):
-    """SLURM's warning is sent by hand, because SLURM sends it up to a minute early."""
+    """With a grace time, SLURM sends SIGTERM to the processes. They end with an error, and the job requeues itself."""
+    cluster.call("scontrol", "update", "partitionname=main", "gracetime=300")
     out, settings = tmp_path / "report", {"DATA": store_dir, "BASE": model_dir, "ADAPTED": encoder_dir}
     job = Job(cluster, "compare.sbatch", out, settings, FLAGS)
     job.pause_when(lambda: len(trainings(out)) > 0)
-    cluster.call("scancel", "--signal=USR2", "--batch", job.number)
-    job.wait(lambda: "SLURM sent SIGUSR2, stopping" in job.said)
-    job.signal_processes(signal.SIGCONT)
+    submit(cluster, {}, "--partition=urgent", "--nodes=2", "--output=/dev/null", "--wrap=true")
     job.wait(lambda: "not finished, requeued" in job.said)
     kept = trainings(out)
     assert 0 < len(kept) < 6
+
+    models = ("--data", store_dir, "--base", model_dir, "--adapted", encoder_dir)
+    call(compare.main, *models, "--out", tmp_path / "alone", *FLAGS)
     job.wait(lambda: job.state == "COMPLETED")
     assert job.restarts == 1
     assert kept.items() < trainings(out).items()
-
-    shutil.move(out, tmp_path / "requeued")
-    call(compare.main, *("--data", store_dir, "--base", model_dir, "--adapted", encoder_dir, "--out", out), *FLAGS)
-    assert (out / "report.json").read_bytes() == (tmp_path / "requeued/report.json").read_bytes()
+    assert (out / "report.json").read_bytes() == (tmp_path / "alone/report.json").read_bytes()
