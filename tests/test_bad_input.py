@@ -81,7 +81,7 @@ CASES = [
     ("mlm", "--data {store} --model {file} --out {new}", "no such directory"),
     ("prepare", "{songs} --out {file}/store --tokenizer {model}", "Not a directory"),
     ("prepare", "{songs} --out {new} --tokenizer {model} --val-fraction nan", "--val-fraction nan"),
-    ("triplet", "--data {store} --model {model} --out {new} --tokens-per-batch 10", "longest example"),
+    ("triplet", "--data {store} --model {model} --out {new} --tokens-per-batch 10", "room for two songs"),
     ("fill", "night --model {model}", "[MASK] 0 times"),
     ("fill", "[MASK]\udcff --model {model}", "not UTF-8"),
     ("compare", "--data {store} --base {model} --adapted {model} --out {new} --max-songs 1", "two songs"),

@@ -1,6 +1,6 @@
 """SIGINT and SIGTERM to a command: one line, the status of the signal, and nothing left.
 
-`prepare` leaves the shards that it has finished, and continues from them.
+`prepare` leaves the shards that it has finished, and `compare` its trainings. They continue from them.
 """
 
 import json
@@ -43,8 +43,6 @@ def is_at_work(command: str, pid: int, folder: Path) -> bool:
     """Whether it has a temporary directory. A command that makes none by then: whether it is importing torch."""
     if command == "prepare":
         return any(folder.glob("new/.out.shards/tokenizer"))  # before there are shards
-    if command == "compare":
-        return any(folder.glob("new/.out.tmp-*"))
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
@@ -71,10 +69,28 @@ def test_a_signal_ends_a_command_with_one_line_and_leaves_nothing(command, numbe
     process.send_signal(number)
     errors = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 128 + number
-    progress = ("base: ", "adapted: ", "seed ")
-    lines = [line for line in errors.splitlines() if not line.startswith(progress)]
-    assert lines == [f"Stopped by {number.name}. Run the same command again."]
+    assert errors.splitlines() == [f"Stopped by {number.name}. Run the same command again."]
     assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("command", ["compare"])
+def test_an_interrupted_compare_keeps_finished_trainings_and_continues(command, number, arguments, tmp_path):
+    results = tmp_path / "new/out/results"
+    process = begin(*COMMANDS[command], *arguments)
+    wait_for(lambda: list(results.glob("base-seed-*")), process)
+    process.send_signal(number)
+    process.send_signal(number)
+    errors = process.communicate(timeout=PATIENCE)[1].splitlines()
+    assert process.returncode == 128 + number
+    stopped = f"Stopped by {number.name}. Finished trainings are kept. Run the same command to continue."
+    assert [line for line in errors if " model, " not in line] == [stopped]
+    kept = {path.name: path.stat().st_ino for path in results.iterdir()}
+    assert not [name for name in kept if not name.endswith(".safetensors")]
+    assert {path.name for path in results.parent.iterdir()} == {".lock", "comparison.json", "results"}
+    finish(begin(*COMMANDS[command], *arguments, "--seeds", 2))
+    assert kept.items() <= {path.name: path.stat().st_ino for path in results.iterdir()}.items()
+    assert (results.parent / "report.json").exists()
 
 
 @pytest.fixture

@@ -315,22 +315,47 @@ def test_head_warmup_is_the_same_with_two_processes(tmp_path, store_dir, encoder
         assert curve(tmp_path / "two", name) == pytest.approx(curve(tmp_path / "one", name), rel=2e-4), name
 
 
-def test_triplets_under_torchrun(tmp_path, store_dir, model_dir):
+def triplet_arguments(store_dir: Path, model_dir: Path, out: Path, *more: object) -> list[object]:
+    settings = ("--tokens-per-batch", 512, "--max-length", 64, "--lr", 1e-3, "--precision", "fp32", "--log-every", 1)
+    return ["--data", store_dir, "--model", model_dir, "--out", out, *settings, "--epochs", 3, *more]
+
+
+@pytest.fixture(scope="module")
+def triplets(work, store_dir, model_dir) -> Path:
+    """Triplet training in one process."""
+    call(train_triplet.main, *triplet_arguments(store_dir, model_dir, work / "triplets", "--checkpoint-every", 7))
+    return work / "triplets"
+
+
+def test_triplets_under_torchrun(triplets, tmp_path, store_dir, model_dir):
     out = tmp_path / "run"
-    arguments = ["--data", store_dir, "--model", model_dir, "--out", out, "--epochs", 6, "--lr", 1e-3, "--log-every", 1]
-    finish(torchrun(2, "train_triplet.py", *arguments, "--tokens-per-batch", 512, "--max-length", 64))
+    finish(torchrun(2, "train_triplet.py", *triplet_arguments(store_dir, model_dir, out)))
+    for name in ("train/loss", "train/grad_norm", "eval/triplet_loss"):
+        assert curve(out, name) == pytest.approx(curve(triplets, name), rel=2e-4), name
     losses = curve(out, "eval/triplet_loss")
     steps = max(losses)
     assert losses[steps] < losses[0]
     for name in ("triplet_accuracy", "positive_distance", "negative_distance", "active_triplets"):
         assert set(curve(out, f"eval/{name}")) == {0, steps}
     assert 0 < curve(out, "eval/active_triplets")[0] <= 1
+    assert len(curve(out, "throughput/triplets_per_s")) == steps
+    assert min(curve(out, "data/real_token_fraction").values()) > 0.95
     assert (out / "model/1_Pooling/config.json").is_file()
 
 
-@pytest.mark.parametrize("loss", ["batch-hard", "soft-margin"])
+def test_resumed_triplet_training_is_bit_identical(triplets, tmp_path, store_dir, model_dir):
+    """The checkpoint is in the middle of an epoch."""
+    run = shutil.copytree(triplets, tmp_path / "run")
+    rewind(run, 7)
+    call(train_triplet.main, *triplet_arguments(store_dir, model_dir, run, "--checkpoint-every", 7))
+    assert_same_weights(run, triplets)
+    for name in ("train/loss", "train/grad_norm", "eval/triplet_loss", "eval/triplet_accuracy"):
+        assert curve(run, name) == curve(triplets, name)
+
+
+@pytest.mark.parametrize("loss", ["batch-hard", "soft-margin", "semi-hard", "infonce"])
 def test_the_other_triplet_losses(tmp_path, store_dir, model_dir, loss):
-    arguments = ["--data", store_dir, "--model", model_dir, "--out", tmp_path / "run", "--max-steps", 30, "--lr", 1e-3]
+    arguments = triplet_arguments(store_dir, model_dir, tmp_path / "run", "--max-steps", 30)
     call(train_triplet.main, *arguments, "--loss", loss, "--distance", "euclidean", "--pooling", "cls")
     accuracy = curve(tmp_path / "run", "eval/triplet_accuracy")
     assert accuracy.keys() == {0, 30}

@@ -44,7 +44,7 @@ class MicroBatch:
 
     `inputs`: the arguments of the task's module. `examples`: int64 [E], the first line of each example in the store.
     `terms`: number of terms that the loss sums. `lines`: number of lines of lyrics. `real_tokens`, `padded_tokens`:
-    number of tokens without and with padding.
+    number of tokens without and with padding. `triplets`: number of triplets; 0 if the task has none.
     """
 
     inputs: tuple[torch.Tensor | None, ...]
@@ -53,6 +53,7 @@ class MicroBatch:
     lines: int
     real_tokens: int
     padded_tokens: int
+    triplets: int = 0
 
 
 def to_device(tensors: Tensors, device: torch.device) -> Tensors:

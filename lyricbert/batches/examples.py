@@ -50,6 +50,11 @@ def section_examples(store: TokenStore, split: int, distinct: bool = True) -> Ex
     wanted = np.repeat(store.song_split == split, np.diff(store.song_offsets))
     if distinct:
         wanted &= store.section_first
+    return chosen_sections(store, wanted)
+
+
+def chosen_sections(store: TokenStore, wanted: np.ndarray) -> Examples:
+    """The sections where `wanted`, bool [sections], is True."""
     sections = _places(wanted)
     first_line = store.section_offsets[sections]
     return _examples(store, first_line, store.section_offsets[sections + 1] - first_line)
@@ -79,10 +84,14 @@ def check_lengths(examples: Examples, max_length: int) -> None:
 
 def truncate_to_whole_lines(examples: Examples, max_length: int) -> Examples:
     """Cut each example to the whole lines that fit into `max_length` tokens, but keep at least one line."""
-    ends = examples.store.line_offsets + np.arange(len(examples.store.line_offsets))  # each line ends with a [SEP]
-    room = ends[examples.first_line] + max_length - 1
-    fitting = np.searchsorted(ends, room, side="right") - 1 - examples.first_line
-    return _examples(examples.store, examples.first_line, np.clip(fitting, 1, examples.line_count))
+    offsets, count = examples.store.line_offsets, examples.line_count
+    number = np.repeat(np.arange(len(examples)), count)  # of the example of each line
+    nth = np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)
+    first = examples.first_line[number].astype(np.int64)
+    # Each line ends with a [SEP], and a [CLS] comes first.
+    length = 1 + offsets[first + nth + 1] - offsets[first] + nth + 1
+    fitting = np.bincount(number[length <= max_length], minlength=len(examples))
+    return _examples(examples.store, examples.first_line, np.maximum(fitting, 1))
 
 
 def _places(wanted: np.ndarray) -> np.ndarray:

@@ -9,12 +9,12 @@ from collections import defaultdict
 
 import numpy as np
 
-from lyricbert.batches.sampler import LengthOrder, Sampler, check_budget
+from lyricbert.batches.sampler import EqualEpochSampler, LengthOrder, check_budget
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, permute
 
 
-class PackedSampler(Sampler):
+class PackedSampler(EqualEpochSampler):
     """Micro-batches of at most `tokens_per_batch // width` rows of `width` tokens. An epoch has each example once.
 
     `lengths`: integers [E], tokens of each example. The numbers of rows of two micro-batches differ by at most one.

@@ -14,38 +14,61 @@ from lyricbert.batches.plan import make_plan
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, permute
 
-# Checkpoints record this number. Raise it whenever the same settings give different batches than before. Then old
-# checkpoints are refused instead of resumed with different batches. Before version 2, checkpoints had no such number.
-SAMPLER_VERSION = 3
 # The default number in a step is at least this. So 1, 2 and 4 processes train the same steps.
 _FEWEST_MICRO_BATCHES = 4
 
 
 class Sampler(ABC):
-    """The micro-batches of every step, shuffled in each epoch. All ranks have the same number of micro-batches."""
+    """The micro-batches of every step. All ranks have the same number of micro-batches.
+
+    `version`: checkpoints record it. Raise it whenever the same settings give different batches than before. Then old
+    checkpoints are refused instead of resumed with different batches. Before version 2, checkpoints had no such number.
+    """
+
+    version: int
+    global_micro_batches: int
+
+    @abstractmethod
+    def steps(self, epochs: int) -> int:
+        """The number of steps in the first `epochs` epochs."""
+
+    @abstractmethod
+    def epoch_of(self, step: int) -> int:
+        """The epoch that global step `step` (from 0) belongs to."""
+
+    @abstractmethod
+    def micro_batches(self, step: int, rank: int = 0, world_size: int = 1) -> list[np.ndarray]:
+        """The example indices, int64 arrays, of the micro-batches of `rank` in global step `step` (from 0)."""
+
+    @abstractmethod
+    def largest(self) -> list[np.ndarray]:
+        """The example indices of the micro-batches that need the most memory, as in `micro_batches`."""
+
+
+class EqualEpochSampler(Sampler):
+    """A sampler with the same number of micro-batches in each epoch, which are shuffled.
+
+    A micro-batch is an int64 array [rows, examples per row], padded with -1.
+    """
+
+    version = 3
 
     def __init__(self, batches: int, global_micro_batches: int, seed: int):
         self.global_micro_batches = global_micro_batches
         self.steps_per_epoch = batches // global_micro_batches
         self._seed = seed
 
+    def steps(self, epochs: int) -> int:
+        return epochs * self.steps_per_epoch
+
     def epoch_of(self, step: int) -> int:
-        """The epoch that global step `step` (from 0) belongs to."""
         return step // self.steps_per_epoch
 
     def micro_batches(self, step: int, rank: int = 0, world_size: int = 1) -> list[np.ndarray]:
-        """The example indices of the micro-batches of `rank` in global step `step` (from 0).
-
-        Each micro-batch is an int64 array [rows, examples per row], padded with -1.
-        """
         epoch, first = self.epoch_of(step), (step % self.steps_per_epoch) * self.global_micro_batches
         places = np.arange(first + rank, first + self.global_micro_batches, world_size)
         count = self.steps_per_epoch * self.global_micro_batches
         return [self._batch(epoch, int(n)) for n in permute(derive_key("batches", self._seed, epoch), count, places)]
-
-    @abstractmethod
-    def largest(self) -> list[np.ndarray]:
-        """The example indices of the micro-batches that need the most memory, as in `micro_batches`."""
 
     @abstractmethod
     def _batch(self, epoch: int, number: int) -> np.ndarray:
@@ -82,7 +105,7 @@ class LengthOrder:
         return examples.astype(np.int64)
 
 
-class LengthBucketSampler(Sampler):
+class LengthBucketSampler(EqualEpochSampler):
     """Batches of examples of similar length, one example per row, with a maximum number of tokens, padding included.
 
     In every epoch, each example is in exactly one batch. Examples are shuffled within each length, sorted by length and

@@ -14,6 +14,7 @@ from torch import nn
 
 from lyricbert.batches.batching import Batch, make_batch, to_device
 from lyricbert.batches.examples import Examples
+from lyricbert.batches.flat import FlatShapes, cut_by_tokens, make_flat_batch
 from lyricbert.batches.masking import (
     EVAL_MASK_RATE,
     IGNORE,
@@ -171,17 +172,22 @@ def gold_ranks(logits: torch.Tensor, gold: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def embed(
-    encoder: SentenceEncoder, examples: Examples, vocabulary: Vocabulary, world: World, precision: str, shapes: Shapes
+    encoder: SentenceEncoder,
+    sections: Examples,
+    vocabulary: Vocabulary,
+    world: World,
+    precision: str,
+    shapes: FlatShapes,
 ) -> torch.Tensor:
-    """Embed all examples in batches of `shapes`. Every rank gets all embeddings: float32 [E, hidden], on the CPU."""
-    embeddings = torch.zeros(len(examples), encoder.bert.config.hidden_size)
+    """Embed all sections in batches of `shapes`. Every rank gets all embeddings: float32 [S, hidden], on the CPU."""
+    embeddings = torch.zeros(len(sections), encoder.bert.config.hidden_size)
+    batches = cut_by_tokens(sections.lengths, shapes.tokens_per_batch)
     with evaluating(encoder):
-        for indices, shape in _share(examples, shapes, world):
-            batch = make_batch(examples, indices[:, None], vocabulary, shape)
-            arguments = (batch.input_ids, batch.attention_mask, batch.position_ids)
+        for indices in batches[world.rank :: world.size]:
+            batch = make_flat_batch(sections, indices, vocabulary, shapes)
             with autocast(world.device, precision):
-                embedded = encoder(*to_device(arguments, world.device))
-            embeddings[torch.from_numpy(indices)] = embedded[: len(indices)].float().cpu()  # the other rows are empty
+                embedded = encoder(*to_device(batch.inputs, world.device))
+            embeddings[torch.from_numpy(indices)] = embedded.float().cpu()[batch.row]
     return world.sum(embeddings)
 
 
@@ -191,7 +197,7 @@ def triplet_scores(embeddings: torch.Tensor, triplets: Triplets, distance: str, 
     `loss`: hinge loss with `margin`. `correct`: 1 if the positive is closer than the negative. `positive`, `negative`:
     distances to the anchor. `active`: 1 if the loss is above 0.
     """
-    positive, negative = triplet_distances(embeddings[torch.from_numpy(triplets.rows.flatten())], distance)
+    positive, negative = triplet_distances(embeddings, torch.from_numpy(triplets.rows), distance)
     loss = hinge(positive, negative, margin)
     scores = {
         "loss": loss,

@@ -38,7 +38,41 @@ def layer(
     `visible`: bool [rows, 1, width, width], True where two tokens see each other; None if all tokens of a row do.
     `shape`: (rows, width). `positions`: int64 [P], flat; everything after the attention runs at these positions only.
     """
-    context = _self_attention(module.attention.self, hidden, visible, shape)
+    attention = module.attention.self
+    context = attend_in_rows(attention, query_key_value(attention, hidden), visible, shape)
+    return after_attention(module, hidden, context, positions)
+
+
+def query_key_value(module: "BertSelfAttention | BertCrossAttention", hidden: torch.Tensor) -> torch.Tensor:
+    """Project `hidden`, float32 [T, hidden]. Returns query, key and value side by side: float [T, 3 * hidden]."""
+    parts = (module.query, module.key, module.value)
+    weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+    return F.linear(hidden, weight, bias)
+
+
+def attend_in_rows(
+    module: "BertSelfAttention | BertCrossAttention",
+    projected: torch.Tensor,
+    visible: torch.Tensor | None,
+    shape: tuple[int, ...],
+) -> torch.Tensor:
+    """The attention of rows of tokens: float [rows * width, hidden].
+
+    `projected`: the result of `query_key_value`, of the tokens of all rows. `visible`, `shape`: see `layer`.
+    """
+    heads, size = module.num_attention_heads, module.attention_head_size
+    query, key, value = projected.view(*shape, 3, heads, size).permute(2, 0, 3, 1, 4)
+    context = attend(query, key, value, visible, _rate(module.dropout))
+    return context.transpose(1, 2).reshape(-1, heads * size)
+
+
+def after_attention(
+    module: "BertLayer", hidden: torch.Tensor, context: torch.Tensor, positions: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The part of a layer after its attention. `hidden`, `context`: float [T, hidden], its input and its attention.
+
+    `positions`: see `layer`.
+    """
     if positions is not None:
         context, hidden = context.index_select(0, positions), hidden.index_select(0, positions)
     hidden = _add_and_normalize(module.attention.output, context, hidden)
@@ -65,32 +99,19 @@ def encode(
     visible = None
     if attention_mask is not None:
         visible = attention_mask[:, None, :, None] == attention_mask[:, None, None, :]
-    hidden = _embed(bert, words, position_ids).flatten(0, 1)
+    hidden = embed(bert, words, position_ids).flatten(0, 1)
     *before, last = cast("Iterable[BertLayer]", bert.encoder.layer)
     for module in before:
         hidden = run_layer(module, hidden, visible, position_ids.shape, None)
     return run_layer(last, hidden, visible, position_ids.shape, positions)
 
 
-def _embed(bert: BertModel, words: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+def embed(bert: BertModel, words: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+    """The input of the first layer, in the shape of `words`. For the arguments see `encode`."""
     embeddings = bert.embeddings
     kind = embeddings.token_type_embeddings.weight[0]
     hidden = embeddings.LayerNorm(words + (embeddings.position_embeddings(position_ids) + kind))
     return dropout(hidden, _rate(embeddings.dropout))
-
-
-def _self_attention(
-    module: "BertSelfAttention | BertCrossAttention",
-    hidden: torch.Tensor,
-    visible: torch.Tensor | None,
-    shape: torch.Size,
-) -> torch.Tensor:
-    parts = (module.query, module.key, module.value)
-    weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
-    heads, size = module.num_attention_heads, module.attention_head_size
-    query, key, value = F.linear(hidden, weight, bias).view(*shape, 3, heads, size).permute(2, 0, 3, 1, 4)
-    context = attend(query, key, value, visible, _rate(module.dropout))
-    return context.transpose(1, 2).reshape(-1, heads * size)
 
 
 def _add_and_normalize(module: "BertSelfOutput | BertOutput", x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:

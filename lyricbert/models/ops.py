@@ -18,11 +18,16 @@ def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
         return x
     if x.device.type != "cpu":
         return F.dropout(x, rate)
+    return x * _keep(x, rate)
+
+
+def _keep(x: torch.Tensor, rate: float) -> torch.Tensor:
+    """A tensor like `x` with 0 where dropout zeroes an element, and 1 / (1 - rate) elsewhere."""
     drop = round(rate * _ONE)
     bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
     # `out` makes the comparison write numbers. Converting bools to numbers would take longer than everything else.
     keep = torch.ge(bits[: x.numel()].view(x.shape), drop - _ONE // 2, out=torch.empty_like(x, requires_grad=False))
-    return x * keep.mul_(_ONE / (_ONE - drop))
+    return keep.mul_(_ONE / (_ONE - drop))
 
 
 def attend(
@@ -35,14 +40,48 @@ def attend(
     """
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, visible, dropout_rate)
-    # The scores are [..., keys, queries]. With fewer than 16 keys, softmax is several times faster over the
-    # second-last dimension than over the last.
-    scores = key @ (query * query.shape[-1] ** -0.5).transpose(2, 3)
-    scores = scores.float()
-    if visible is not None:
-        scores = scores.masked_fill(~visible, -torch.inf)
-    weights = dropout(scores.softmax(dim=2), dropout_rate)
-    return weights.to(value.dtype).transpose(2, 3) @ value
+    context: torch.Tensor
+    context = _Attention.apply(query, key, value, visible, dropout_rate)  # type: ignore[no-untyped-call]  # see below
+    return context
+
+
+class _Attention(torch.autograd.Function):
+    """Attention on a CPU. The scores are by far the largest tensors, so each operation on them reuses their memory.
+
+    Autograd would copy them for each operation, also in the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        visible: torch.Tensor | None,
+        dropout_rate: float,
+    ) -> torch.Tensor:
+        query = query * query.shape[-1] ** -0.5
+        # The scores are [..., keys, queries]. With fewer than 16 keys, softmax is several times faster over the
+        # second-last dimension than over the last.
+        scores = key @ query.transpose(2, 3)
+        if visible is not None:
+            scores.masked_fill_(~visible, -torch.inf)
+        weights = scores.softmax(dim=2)
+        keep = _keep(weights, dropout_rate) if dropout_rate else None
+        dropped = weights if keep is None else weights * keep
+        ctx.save_for_backward(query, key, value, weights, keep, dropped)
+        return dropped.transpose(2, 3) @ value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query, key, value, weights, keep, dropped = ctx.saved_tensors
+        of_value = dropped @ gradient
+        of_weights = value @ gradient.transpose(2, 3)
+        if keep is not None:
+            of_weights.mul_(keep)
+        of_scores = torch._softmax_backward_data(of_weights, weights, 2, weights.dtype)
+        of_query = (of_scores.transpose(2, 3) @ key).mul_(query.shape[-1] ** -0.5)
+        return of_query, of_scores @ query, of_value, None, None
 
 
 def tied_embedding_lookup(weight: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import BertModel, PreTrainedTokenizerFast
 
 from lyricbert.files import write_json
-from lyricbert.models.encoder import encode
+from lyricbert.models.flat import PaddedRows, encode_flat
 
 
 class SentenceEncoder(nn.Module):
@@ -20,21 +19,16 @@ class SentenceEncoder(nn.Module):
         self.pooling = pooling
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, position_ids: torch.Tensor
+        self, input_ids: torch.Tensor, position_ids: torch.Tensor, slots: torch.Tensor, *places: torch.Tensor
     ) -> torch.Tensor:
-        """Embeddings, float32 [rows, hidden], of one example per row.
+        """Embeddings, float32 [rows of all blocks, hidden], of one example per row.
 
-        All arguments are int64 [rows, width]. `attention_mask`: 1 on tokens, 0 on padding.
+        For the arguments see `flat.encode_flat` and `flat.PaddedRows`. The embedding of an empty row has no meaning.
         """
-        rows, width = input_ids.shape
-        words = F.embedding(input_ids, self.bert.embeddings.word_embeddings.weight)
+        rows = PaddedRows(places, slots)
         if self.pooling == "cls":
-            first = torch.arange(rows, device=input_ids.device) * width
-            return encode(self.bert, words, attention_mask, position_ids, first)
-        hidden = encode(self.bert, words, attention_mask, position_ids).unflatten(0, (rows, width))
-        weight = attention_mask.unsqueeze(-1).float()
-        mean: torch.Tensor = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
-        return mean
+            return encode_flat(self.bert, input_ids, position_ids, rows, rows.first())
+        return rows.mean(encode_flat(self.bert, input_ids, position_ids, rows))
 
     def save(self, directory: Path, tokenizer: PreTrainedTokenizerFast) -> None:
         """Write a Hugging Face directory that `SentenceTransformer` opens with the same pooling."""

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from lyricbert.batches.batching import MicroBatch, make_batch
-from lyricbert.batches.sampler import LengthBucketSampler, resolve_micro_batches
-from lyricbert.batches.shapes import Shapes
-from lyricbert.batches.triplets import draw_triplets
+from lyricbert.batches.batching import MicroBatch
+from lyricbert.batches.flat import FlatShapes, make_flat_batch
+from lyricbert.batches.sampler import resolve_micro_batches
+from lyricbert.batches.song_sampler import SongSampler
+from lyricbert.batches.triplets import draw_triplets, held_out_triplets, labelled_sections
 from lyricbert.evaluation.evaluate import embed, triplet_scores
 from lyricbert.hashing import derive_key
 from lyricbert.models.loading import load_sentence_encoder, load_tokenizer_for
@@ -17,13 +18,13 @@ from lyricbert.models.sentence_encoder import SentenceEncoder
 from lyricbert.models.triplet_loss import count_terms, triplet_loss
 from lyricbert.runtime.distributed import World
 from lyricbert.runtime.precision import resolve_precision
-from lyricbert.songs.store import TRAIN, VALIDATION, TokenStore
+from lyricbert.songs.store import TRAIN, TokenStore
 from lyricbert.songs.tokenizer import vocabulary
 from lyricbert.tasks.config import TripletConfig
 
 
 class TripletModel(nn.Module):
-    """A sentence encoder with a triplet loss. One forward pass embeds anchors, positives and negatives."""
+    """A sentence encoder with a triplet loss. It encodes each section of a micro-batch once."""
 
     def __init__(self, encoder: SentenceEncoder, loss: str, distance: str, margin: float):
         super().__init__()
@@ -31,18 +32,15 @@ class TripletModel(nn.Module):
         self._loss = (loss, distance, margin)
 
     def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        position_ids: torch.Tensor,
-        songs: torch.Tensor,
+        self, songs: torch.Tensor, rows: torch.Tensor, section_row: torch.Tensor, *encoder_inputs: torch.Tensor
     ) -> torch.Tensor:
         """The loss, summed over its terms: float32 [].
 
-        `input_ids`, `attention_mask`, `position_ids`: int64 [3 * T, width], all anchors, then all positives, then all
-        negatives. `songs`: int64 [3 * T].
+        `songs`: int64 [S], the song of each section. `rows`: int64 [3, T], anchors, positives and negatives as indices
+        of sections. `section_row`: int64 [S], the row of each section in the result of the encoder.
         """
-        return triplet_loss(self.encoder(input_ids, attention_mask, position_ids), songs, *self._loss)
+        embeddings = self.encoder(*encoder_inputs).float().index_select(0, section_row)
+        return triplet_loss(embeddings, songs, rows, *self._loss)
 
 
 class TripletTask:
@@ -60,29 +58,33 @@ class TripletTask:
         self._tokenizer = load_tokenizer_for(model_name, encoder.bert.config.vocab_size, store)
         self._vocabulary = vocabulary(self._tokenizer)
         longest = min(config.max_length, encoder.bert.config.max_position_embeddings)
-        self.training = draw_triplets(store, TRAIN, derive_key("triplets", config.seed), longest, config.max_songs)
-        self.validation = draw_triplets(store, VALIDATION, derive_key("held-out triplets"), longest)
-        micro_batches = resolve_micro_batches(config.global_micro_batches, world.size)
-        self.sampler = LengthBucketSampler(
-            3 * self.training.lengths(), config.tokens_per_batch, micro_batches, config.seed
+        self.training = labelled_sections(store, TRAIN, longest, derive_key("triplets", config.seed), config.max_songs)
+        self.validation = held_out_triplets(store, longest, config.eval_triplets)
+        self.sampler = SongSampler(
+            self.training.sections.lengths,
+            self.training.song,
+            config.tokens_per_batch,
+            resolve_micro_batches(config.global_micro_batches, world.size),
+            config.seed,
         )
-        # A triplet is three rows of a third of the width that the sampler sees.
-        shapes = Shapes(self.sampler.shapes.widths // 3, 3 * self.sampler.shapes.rows)
-        self._shapes = shapes.covering(int(self.validation.sections.lengths.max()), config.tokens_per_batch)
+        lengths = np.concatenate([self.training.sections.lengths, self.validation.sections.lengths])
+        self._shapes = FlatShapes(lengths, config.tokens_per_batch)
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
-        rows = self.training.rows[:, indices[:, 0]].flatten()
-        longest = int(self.training.sections.lengths[rows].max())
-        shape = (len(rows), self.sampler.width(len(indices), 3 * longest) // 3)
-        batch = make_batch(self.training.sections, rows[:, None], self._vocabulary, shape)
-        songs = torch.from_numpy(self.training.song[rows])
+        """The micro-batch of the sections `indices`, int64 [S]. Without sections it encodes one, for no triplets."""
+        sections = indices if len(indices) else np.array([0])
+        batch = make_flat_batch(self.training.sections, sections, self._vocabulary, self._shapes)
+        song = self.training.song[sections]
+        drawn = draw_triplets(song, sections, derive_key("triplets", self._config.seed, epoch))
+        songs, rows = torch.from_numpy(song), torch.from_numpy(drawn)
         return MicroBatch(
-            inputs=(batch.input_ids, batch.attention_mask, batch.position_ids, songs),
-            examples=self.training.sections.first_line[rows],
-            terms=count_terms(songs, self._config.loss),
+            inputs=(songs, rows, batch.row, *batch.inputs),
+            examples=self.training.sections.first_line[sections],
+            terms=count_terms(songs, rows, self._config.loss),
             lines=batch.lines,
             real_tokens=batch.real_tokens,
-            padded_tokens=batch.input_ids.numel(),
+            padded_tokens=len(batch.inputs[0]),
+            triplets=rows.shape[1],
         )
 
     def scores(self) -> dict[str, np.ndarray]:

@@ -25,8 +25,8 @@ class StepResult:
 
     `loss_sum`: float32 [], sum over this rank's terms. `terms`: number of loss terms on all ranks. `examples`: int64
     [E], ids of this rank's examples. `skipped_in_row`: int64 [], number of consecutive skipped steps, this one
-    included. `lines`, `real_tokens`, `padded_tokens`: of this rank. `started`: seconds on the trainer's clock when the
-    step began. `wait_seconds`: time that the step then waited for its data.
+    included. `lines`, `real_tokens`, `padded_tokens`, `triplets`: of this rank. `started`: seconds on the trainer's
+    clock when the step began. `wait_seconds`: time that the step then waited for its data.
     """
 
     loss_sum: torch.Tensor
@@ -38,6 +38,7 @@ class StepResult:
     lines: int
     real_tokens: int
     padded_tokens: int
+    triplets: int
     started: float
     wait_seconds: float
 
@@ -119,7 +120,7 @@ class Trainer:
         """Length of the run in steps; None if it is measured in minutes."""
         if self.config.max_minutes is not None:
             return None
-        return self.config.max_steps or self.config.epochs * self.task.sampler.steps_per_epoch
+        return self.config.max_steps or self.task.sampler.steps(self.config.epochs)
 
     @property
     def total_seconds(self) -> float:
@@ -206,6 +207,7 @@ class Trainer:
             lines=sum(batch.lines for batch in micro_batches),
             real_tokens=sum(batch.real_tokens for batch in micro_batches),
             padded_tokens=sum(batch.padded_tokens for batch in micro_batches),
+            triplets=sum(batch.triplets for batch in micro_batches),
             started=started,
             wait_seconds=wait_seconds,
         )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from lyricbert.batches.sampler import SAMPLER_VERSION, resolve_micro_batches
+from lyricbert.batches.sampler import Sampler, resolve_micro_batches
 from lyricbert.config import to_json
 from lyricbert.errors import UserError
 from lyricbert.files import unused_name
@@ -93,7 +93,7 @@ def _recorded_micro_batches(config: RunConfig) -> int | None:
     return None
 
 
-def run_identity(config: RunConfig, store: TokenStore, precision: str) -> dict[str, object]:
+def run_identity(config: RunConfig, store: TokenStore, precision: str, sampler: Sampler) -> dict[str, object]:
     """The settings that a checkpoint and a run that resumes from it must share.
 
     The number of processes is not one of them.
@@ -105,7 +105,7 @@ def run_identity(config: RunConfig, store: TokenStore, precision: str) -> dict[s
         left_out |= {"epochs", "max_steps"}
     identity = {name: value for name, value in to_json(config).items() if name not in left_out}
     identity["model"] = os.path.realpath(config.model) if os.path.isdir(config.model) else config.model
-    return {**identity, "precision": precision, "store": store.identity, "sampler": SAMPLER_VERSION}
+    return {**identity, "precision": precision, "store": store.identity, "sampler": sampler.version}
 
 
 def resume(trainer: Trainer, config: RunConfig, identity: dict[str, object]) -> Path | None:

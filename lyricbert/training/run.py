@@ -77,7 +77,7 @@ def train_run(
 
 def _train(trainer: Trainer, config: RunConfig, store: TokenStore, base: History) -> None:
     world = trainer.world
-    identity = run_identity(config, store, trainer.train_step.precision)
+    identity = run_identity(config, store, trainer.train_step.precision, trainer.task.sampler)
     with world.raise_on_all_ranks():  # all ranks check the checkpoint before rank 0 writes
         checkpoint = resume(trainer, config, identity)
     with world.raise_on_all_ranks():

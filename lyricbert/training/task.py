@@ -30,7 +30,7 @@ class Task(Protocol):
     def sampler(self) -> Sampler: ...
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
-        """The micro-batch, on the CPU, of the examples `indices`: int64 [rows, examples per row], from the sampler."""
+        """The micro-batch, on the CPU, of the examples `indices`: an int64 array from the sampler."""
 
     def evaluate(self) -> dict[str, float]:
         """Metrics on the held-out examples, by name. All ranks call it together."""

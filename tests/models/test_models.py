@@ -6,7 +6,8 @@ import torch
 from transformers import AutoModel, pipeline
 
 from lyricbert.batches.batching import make_batch
-from lyricbert.batches.examples import line_examples
+from lyricbert.batches.examples import line_examples, section_examples
+from lyricbert.batches.flat import FlatShapes, make_flat_batch
 from lyricbert.errors import UserError
 from lyricbert.models.loading import load_masked_lm, load_sentence_encoder, load_tokenizer_for
 from lyricbert.songs.store import TRAIN
@@ -42,16 +43,39 @@ def test_a_saved_model_opens_in_a_fill_mask_pipeline(model_dir, tokenizer, tmp_p
     assert load_masked_lm(str(tmp_path / "out"))[1]
 
 
-def test_pooling_ignores_padding(encoder_dir, batch):
-    ids, mask = batch.input_ids, batch.attention_mask
-    for pooling in ("mean", "cls"):
-        encoder = load_sentence_encoder(str(encoder_dir), pooling).eval()
-        together = encoder(ids, mask, batch.position_ids)
-        for row in range(0, len(ids), 7):
-            length = mask[row].sum()
-            alone = encoder.bert(ids[row : row + 1, :length]).last_hidden_state[0]
-            expected = alone.mean(dim=0) if pooling == "mean" else alone[0]
-            torch.testing.assert_close(together[row], expected, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_flat_batch_gives_the_embeddings_of_the_sections_alone(store, tokenizer, encoder_dir, pooling):
+    encoder = load_sentence_encoder(str(encoder_dir), pooling).eval()
+    sections = section_examples(store, TRAIN)
+    chosen = np.arange(0, 60, 5)
+    batch = make_flat_batch(sections, chosen, vocabulary(tokenizer), FlatShapes(sections.lengths, 1024))
+    together = encoder(*batch.inputs)[batch.row]
+    for row, index in enumerate(chosen):
+        ids = make_batch(sections, np.array([[index]]), vocabulary(tokenizer)).input_ids
+        alone = encoder.bert(ids).last_hidden_state[0]
+        expected = alone.mean(dim=0) if pooling == "mean" else alone[0]
+        torch.testing.assert_close(together[row], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_flat_batch_gives_the_gradients_of_the_sections_alone(store, tokenizer, encoder_dir, pooling):
+    sections = section_examples(store, TRAIN)
+    chosen = np.arange(0, 60, 5)
+    weight = torch.randn(len(chosen), 32, generator=torch.Generator().manual_seed(0))
+    flat, alone = (load_sentence_encoder(str(encoder_dir), pooling).eval() for _ in range(2))
+    batch = make_flat_batch(sections, chosen, vocabulary(tokenizer), FlatShapes(sections.lengths, 1024))
+    assert any((block < 0).any() for block in batch.inputs[3:])
+    (flat(*batch.inputs)[batch.row] * weight).sum().backward()
+    for row, index in enumerate(chosen):
+        ids = make_batch(sections, np.array([[index]]), vocabulary(tokenizer)).input_ids
+        hidden = alone.bert(ids).last_hidden_state[0]
+        ((hidden.mean(dim=0) if pooling == "mean" else hidden[0]) * weight[row]).sum().backward()
+    expected = {name: parameter.grad for name, parameter in alone.named_parameters()}
+    for name, parameter in flat.named_parameters():
+        # The first token type is used as a constant row, which gives it the same gradient.
+        torch.testing.assert_close(
+            parameter.grad, expected[name], rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def test_a_saved_sentence_encoder_records_its_pooling(encoder_dir, tokenizer, tmp_path):

@@ -16,6 +16,7 @@ from lyricbert.runtime import lock
 from lyricbert.runtime.lock import LOCK, lock_run_directory
 from lyricbert.tasks.comparison import run as run_module
 from lyricbert.tasks.comparison.measure import Measurer
+from lyricbert.tasks.triplet import TripletTask
 from lyricbert.training.loop import Trainer
 
 SMALL = ("--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--max-length", 64, "--lr", 1e-3)
@@ -285,6 +286,14 @@ def test_models_of_different_lengths_get_the_same_sections_and_lines(tmp_path, r
     for name, row in report["figures"].items():
         assert row["adapted"] == turned["figures"][name]["base"]
     assert report == again
+
+
+def test_the_evaluation_of_an_untrained_model_does_not_depend_on_the_seed(tmp_path, run, monkeypatch):
+    """So it can be used with any seed. The songs that are trained on, chosen by seed, decide on shapes of batches."""
+    scored, whole = [], TripletTask.scores
+    monkeypatch.setattr(TripletTask, "scores", lambda self: (scored.append(self._config.seed), whole(self))[1])
+    run(tmp_path / "out", "--seeds", 1, "--seed", 5)
+    assert scored == [0, 0, 5, 5]
 
 
 def test_the_report_says_how_much_of_the_data_it_used(tmp_path, run):

@@ -26,7 +26,7 @@ class TrainerStandIn:
 def shown(monkeypatch) -> io.StringIO:
     """What a terminal shows."""
     terminal = io.StringIO()
-    monkeypatch.setattr(progress, "tqdm", lambda unit, disable: tqdm(unit=unit, file=terminal, mininterval=0))
+    monkeypatch.setattr(progress, "tqdm", lambda disable, **settings: tqdm(**settings, file=terminal, mininterval=0))
     return terminal
 
 

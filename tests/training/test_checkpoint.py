@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 import train_mlm
 from lyricbert import prepare
-from lyricbert.batches.sampler import SAMPLER_VERSION
+from lyricbert.batches.sampler import LengthBucketSampler
 from lyricbert.errors import UserError
 from lyricbert.files import sha256_of, write_json
 from lyricbert.training.checkpoint import checkpoints, leftovers, newest_verified, prune, verify
@@ -142,6 +142,9 @@ def test_a_checkpoint_of_another_run_is_refused(run, tmp_path, store_dir, model_
     value = places.get(change[1], change[1])
     with pytest.raises(UserError, match=f"step-00000006: {complaint}"):
         call(train_mlm.main, *arguments(store_dir, model_dir, run), change[0], value)
+
+
+SAMPLER_VERSION = LengthBucketSampler.version
 
 
 @pytest.mark.parametrize(("saved", "said"), [(None, 1), (SAMPLER_VERSION - 1, SAMPLER_VERSION - 1), (99, 99)])

@@ -55,7 +55,8 @@ class Measurer:
         song = self._store.song_of_line()[examples.first_line]
         figures = masked_lm_figures(model.to(self._world.device), evaluator, song)
         del model  # the sentence encoder needs its memory
-        task = TripletTask(self._config, name, self._store, self._world)
+        # Of any seed: the songs that are trained on, chosen by seed, decide on shapes of batches, and so on rounding.
+        task = TripletTask(replace(self._config, seed=0), name, self._store, self._world)
         figures |= {f"untrained_{name}": sums for name, sums in triplet_figures(task).items()}
         counts = {"has_head": int(has_head), "lines": len(examples), "all_lines": len(lines), **_triplet_counts(task)}
         return Result(figures, counts)
@@ -73,10 +74,10 @@ class Measurer:
 
 def _triplet_counts(task: TripletTask) -> dict[str, int]:
     return {
-        "songs": len(np.unique(task.training.song)),
-        "all_songs": len(np.unique(task.training.song)),
+        "songs": task.training.songs,
+        "all_songs": task.training.all_songs,
         "triplets": task.validation.rows.shape[1],
-        "all_triplets": task.validation.rows.shape[1],
+        "all_triplets": task.validation.all_triplets,
         "too_long": task.training.too_long + task.validation.too_long,
     }
 

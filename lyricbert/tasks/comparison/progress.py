@@ -23,7 +23,7 @@ class Progress(Hook):
     def __init__(self, trainings: int, world: World):
         self._trainings = trainings  # those that are not finished
         self._prefix = f"rank {world.rank}: " if world.size > 1 else ""
-        self._bar: tqdm[Any] = tqdm(unit="step", disable=None if world.is_main else True)
+        self._bar: tqdm[Any] = tqdm(unit="step", smoothing=0, disable=None if world.is_main else True)
         self._start = 0.0
 
     def begin(self, piece: Piece) -> None:
@@ -43,7 +43,8 @@ class Progress(Hook):
         self._bar.unit = "step" if trainer.total_steps is not None else "s"
         self._bar.total = self._start + self._trainings * _length(trainer)
         self._trainings -= 1
-        self._bar.unpause()  # an evaluation is no step
+        if self._start == 0:
+            self._bar.unpause()  # leaves the time before the first training out of the time of a step
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
         position = round(trainer.fraction_done * _length(trainer))

@@ -30,7 +30,8 @@ class LogHook(Hook):
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
         self._sums += torch.tensor(
-            [result.lines, result.real_tokens, result.padded_tokens, result.wait_seconds], dtype=torch.float64
+            [result.lines, result.real_tokens, result.padded_tokens, result.triplets, result.wait_seconds],
+            dtype=torch.float64,
         )
         if self._bar is not None:
             self._bar.update(_bar_position(trainer) - self._bar.n)
@@ -44,7 +45,7 @@ class LogHook(Hook):
 
     def _log(self, trainer: Trainer, result: StepResult, loss: float) -> None:
         world, seconds = trainer.world, self._seconds
-        lines, real, padded, waited = world.sum(self._sums).tolist()
+        lines, real, padded, triplets, waited = world.sum(self._sums).tolist()
         self._reset()
         if self._writer is None or self._bar is None:
             return
@@ -60,12 +61,14 @@ class LogHook(Hook):
             "data/wait_fraction": waited / (seconds * world.size),
             "memory/peak_gib": _peak_memory(world.device),
         }
+        if triplets > 0:
+            values["throughput/triplets_per_s"] = triplets / seconds
         with stop_or_warn_on_write_error(trainer, self._keep_going):
             self._writer.scalars(trainer.progress.step, values)
         self._bar.set_postfix({"loss": f"{loss:.3f}", "lines/s": f"{lines / seconds:.0f}"}, refresh=False)
 
     def _reset(self) -> None:
-        self._sums = torch.zeros(4, dtype=torch.float64)
+        self._sums = torch.zeros(5, dtype=torch.float64)
         self._seconds = 0.0
 
     def finish(self, trainer: Trainer) -> None:
