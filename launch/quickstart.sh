@@ -51,8 +51,8 @@ absolute() {
     echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 }
 
-# once OUTPUT COMMAND...: runs the command, which creates OUTPUT at its end, unless OUTPUT exists. The file .settings
-# beside the first directory of OUTPUT records the commands of this stage and the stages before it.
+# once DIRECTORY[/RESULT] COMMAND...: runs the command, unless what it creates at its end exists. DIRECTORY.settings
+# records the commands of this stage and the stages before it.
 once() {
     local output=${1%%/*}
     done_with+="${*:2}"$'\n'
