@@ -16,6 +16,6 @@ def run_launched(
 
     `threads`: of each process. `variables`: more environment variables. Returns the exit status.
     """
-    command = ["bash", "-c", f'source "{ROOT}/launch/torchrun.sh"; start "$@"', "bash", script, *arguments]
+    command = ["bash", "-c", f'source "{ROOT}/launch/torchrun.sh"; start "$@"', "bash", str(ROOT / script), *arguments]
     settings = {"PYTHON": sys.executable, "NPROC": str(processes), "OMP_NUM_THREADS": str(threads)}
     return subprocess.run(command, env={**os.environ, **settings, **(variables or {})}).returncode

@@ -51,7 +51,7 @@ Both trainers have these flags. In TensorBoard, the held-out loss is `eval/loss`
 
 {compare}
 
-`compare` trains the triplet task in one process. It also takes these flags of `train_triplet.py`, with the same
+`compare` runs each triplet training in one process. It also takes these flags of `train_triplet.py`, with the same
 meaning, although `--compress-gradients` has no effect in one process. A default that differs is in parentheses.
 
 {borrowed}

@@ -1,4 +1,4 @@
-# Sourced by torchrun.sh, slurm.sh, prepare.sbatch and compare.sbatch, which set REPO.
+# Sourced by torchrun.sh, slurm.sh, prepare.sbatch, scan.sbatch and join.sbatch, which set REPO.
 
 # Python interpreter, at the same path on every node. The default is that of .venv, if .venv exists.
 PYTHON=${PYTHON:-$([ -x "$REPO/.venv/bin/python" ] && echo "$REPO/.venv/bin/python" || echo python3)}

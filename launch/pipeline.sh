@@ -5,9 +5,10 @@
 #
 #   SOURCE=/data/lyrics OUT=/runs/songs bash launch/pipeline.sh
 #
-# OUT gets store, mlm, triplet-base, triplet-adapted, report and the logs. An existing store is used, and an unfinished
-# training run resumes. Settings are environment variables: see below, prepare.sh and slurm.sh. The variables of sbatch
-# also work, for example SBATCH_PARTITION, SBATCH_ACCOUNT or SBATCH_GPUS_PER_NODE.
+# OUT gets store, mlm, triplet-base, triplet-adapted, report and the logs. If a job has failed or was cancelled, run the
+# same command once no job of it is left: an existing store is used, and unfinished trainings and an unfinished comparison
+# continue. Settings are environment variables: see below, prepare.sh and slurm.sh. The variables of sbatch also work,
+# for example SBATCH_PARTITION, SBATCH_ACCOUNT or SBATCH_GPUS_PER_NODE.
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export REPO
@@ -18,9 +19,9 @@ SOURCE=${SOURCE:-lyrics}
 MODEL=${MODEL:-bert-base-uncased}
 # Output directory, on a file system that every node sees.
 OUT=${OUT:-runs/pipeline}
-# Number of nodes of each training job.
+# Number of nodes of each job that trains: mlm, triplet-base and triplet-adapted. compare gets one node.
 NODES=${NODES:-1}
-# Number of CPUs per node of each job. Empty: 32 for training, 8 for the tasks of prepare and compare, 2 for the join.
+# Number of CPUs per node of each job. Empty: 32 for training and compare, 8 for the tasks of prepare, 2 for the join.
 export CPUS=${CPUS-}
 # Flags of lyricbert.prepare (those of its join: JOIN_FLAGS), train_mlm.py, train_triplet.py and lyricbert.compare.
 PREPARE_FLAGS=${PREPARE_FLAGS-}
@@ -32,7 +33,7 @@ source "$REPO/launch/submit.sh"
 [ -e "$SOURCE" ] || fail "SOURCE=$SOURCE: no such file or folder; check the path"
 mkdir -p "$OUT" 2> /dev/null || fail "OUT=$OUT: cannot be created; give another OUT"
 OUT=$(cd "$OUT" && pwd)
-[ ! -e "$OUT/report" ] || fail "$OUT/report: exists already and is not overwritten; remove it or give another OUT"
+[ ! -e "$OUT/report/report.json" ] || fail "$OUT/report: is finished; remove it to compare again, or give another OUT"
 if [ -d "$MODEL" ]; then
     MODEL=$(cd "$MODEL" && pwd)
 fi

@@ -6,8 +6,8 @@
 #   MODEL=bert-base-uncased SOURCE=my_lyrics/ bash launch/quickstart.sh          BERT base, on GPUs
 #
 # Starts one process per GPU, or 2 processes where there is no GPU; NPROC sets another number.
-# After an interruption, run the same command to resume. Finished stages are kept. Settings are environment variables,
-# which this file documents.
+# After an interruption, run the same command to resume. Finished stages are kept, and so are the finished trainings of
+# the comparison. Settings are environment variables, which this file documents.
 
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -51,8 +51,8 @@ absolute() {
     echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 }
 
-# once OUTPUT COMMAND...: runs the command, which creates OUTPUT, unless OUTPUT exists. OUTPUT.settings records the
-# commands of this stage and the stages before it.
+# once DIRECTORY[/RESULT] COMMAND...: runs the command, unless what it creates at its end exists. DIRECTORY.settings
+# records the commands of this stage and the stages before it.
 once() {
     local output=${1%%/*}
     done_with+="${*:2}"$'\n'
@@ -68,6 +68,11 @@ done_with=
 # adapt MODEL RUN FLAG...: trains MODEL with the MLM task in the directory RUN.
 adapt() {
     DATA=store MODEL=$1 OUT=$2 NPROC=$NPROC PYTHON=$VENV bash "$REPO/launch/torchrun_mlm.sh" "${@:3}"
+}
+
+# compare BASE ADAPTED FLAG...: compares the two models in the directory report.
+compare() {
+    DATA=store BASE=$1 ADAPTED=$2 OUT=report NPROC=$NPROC PYTHON=$VENV bash "$REPO/launch/torchrun_compare.sh" "${@:3}"
 }
 
 [ -e "$SOURCE" ] || fail "SOURCE=$SOURCE: no such file or folder; check the path"
@@ -110,9 +115,8 @@ say "4/5 Fill in blanks with the base and the adapted model"
     "$VENV" -m lyricbert.fill "$EACH" --mask-each --model "$MODEL" --model mlm/model
 } > fill.txt
 
-say "5/5 Compare: the triplet task from both models"
-once report "$VENV" -m lyricbert.compare --data store --base "$MODEL" --adapted mlm/model --out report $COMPARE_FLAGS \
-    > /dev/null
+say "5/5 Compare: the triplet task from both models, with $NPROC processes"
+once report/report.json compare "$MODEL" mlm/model $COMPARE_FLAGS > /dev/null
 
 trap - EXIT
 say "The report ($OUT)"

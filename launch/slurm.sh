@@ -1,5 +1,6 @@
-# Sourced by mlm.sbatch and triplet.sbatch. Starts a script with torchrun on every node of the job. Shortly before the
-# time limit SLURM sends SIGUSR2. Then this script stops the run, which saves a checkpoint, and requeues the job.
+# Sourced by mlm.sbatch, triplet.sbatch and compare.sbatch. Starts a program with torchrun on every node of the job.
+# Shortly before the time limit SLURM sends SIGUSR2. Then this script stops the program, which keeps what it has
+# finished, and requeues the job.
 
 source "$REPO/launch/common.sh"
 source "$REPO/launch/gpus.sh"
@@ -17,27 +18,35 @@ PORT=${PORT:-$((20000 + SLURM_JOB_ID % 20000))}
 # seconds of --signal in the .sbatch file.
 SAVE_SECONDS=${SAVE_SECONDS:-150}
 
-# start OUT SCRIPT ARGUMENT...: runs the script. OUT is the run's directory.
+# is_preempted: whether SLURM is preempting the job. In a partition with a grace time, it sends SIGTERM to the processes
+# first, but not to this script, and requeues the job at the end of that time, unless the job has failed by then.
+is_preempted() {
+    [[ $(scontrol show job "$SLURM_JOB_ID") =~ PreemptTime=[0-9] ]]
+}
+
+# start RESULT SCRIPT|-m MODULE ARGUMENT...: runs the script or module. RESULT is a file or directory that exists only
+# once it has finished.
 start() {
-    local out=$1 script=$2 warned=no status=0
-    shift 2
+    local result=$1 warned=no status=0
+    shift
     echo "job $SLURM_JOB_ID: $SLURM_NNODES nodes x $GPUS processes x $OMP_NUM_THREADS threads, restart ${SLURM_RESTART_COUNT:-0}"
     srun --kill-on-bad-exit=1 "$PYTHON" -m torch.distributed.run \
         --nnodes "$SLURM_NNODES" --nproc-per-node "$GPUS" \
         --rdzv-backend c10d --rdzv-endpoint "$MASTER:$PORT" --rdzv-id "$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}" \
         --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR2 --shutdown-timeout "$SAVE_SECONDS" \
-        "$REPO/$script" "$@" &
+        "$@" &
     local srun=$!
-    # srun forwards the signal to torchrun, and torchrun to its processes. They save a checkpoint and end.
+    # srun forwards the signal to torchrun, and torchrun to its processes. A trainer saves a checkpoint and ends with
+    # status 0. compare ends with another status, and srun ends torchrun on the other nodes.
     trap 'warned=yes; echo "job $SLURM_JOB_ID: SLURM sent SIGUSR2, stopping"; kill -USR2 "$srun" || true' USR2
     wait "$srun" || status=$?
     while kill -0 "$srun" 2>/dev/null; do # the trap interrupted the wait, but srun still runs
         wait "$srun" || status=$?
     done
-    if [ "$warned" = no ]; then
+    if [ "$warned" = no ] && ! is_preempted; then
         exit "$status"
     fi
-    if [ ! -d "$out/model" ]; then
+    if [ ! -e "$result" ]; then
         echo "job $SLURM_JOB_ID: not finished, requeued"
         scontrol requeue "$SLURM_JOB_ID"
     fi

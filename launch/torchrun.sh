@@ -1,4 +1,5 @@
-# Sourced by torchrun_mlm.sh and torchrun_triplet.sh. Starts a script with torchrun on this machine.
+# Sourced by torchrun_mlm.sh, torchrun_triplet.sh and torchrun_compare.sh. Starts a program with torchrun on this
+# machine.
 
 # Directory of this repository.
 REPO=${REPO:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
@@ -10,9 +11,7 @@ require_processes
 # CPU threads per process.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-# start SCRIPT ARGUMENT...: runs the script under torchrun.
+# start SCRIPT|-m MODULE ARGUMENT...: runs the script or module under torchrun.
 start() {
-    local script=$1
-    shift
-    exec "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node "$NPROC" "$REPO/$script" "$@"
+    exec "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node "$NPROC" "$@"
 }

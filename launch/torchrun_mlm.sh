@@ -12,4 +12,4 @@ MODEL=${MODEL:-bert-base-uncased}
 # Output directory of the run.
 OUT=${OUT:-runs/mlm}
 
-start train_mlm.py --data "$DATA" --model "$MODEL" --out "$OUT" "$@"
+start "$REPO/train_mlm.py" --data "$DATA" --model "$MODEL" --out "$OUT" "$@"

@@ -12,4 +12,4 @@ MODEL=${MODEL:-runs/mlm/model}
 # Output directory of the run.
 OUT=${OUT:-runs/triplet}
 
-start train_triplet.py --data "$DATA" --model "$MODEL" --out "$OUT" "$@"
+start "$REPO/train_triplet.py" --data "$DATA" --model "$MODEL" --out "$OUT" "$@"

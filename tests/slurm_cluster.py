@@ -8,14 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-from forked import PATIENCE
+from forked import PATIENCE, ROOT
 
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 _MUNGE_KEEPS = ("pid-file", "log-file", "seed-file")
 _TEMPLATE = Path(__file__).with_name("slurm.conf")
-# What a job needs to run on the tests' cluster: the interpreter, the address of the first node, whose name is made up,
-# and one thread per process, since the two CPUs of this host play 64.
-HERE = {"PYTHON": sys.executable, "MASTER": "127.0.0.1", "OMP_NUM_THREADS": 1}
+# What a job needs to run on the tests' cluster: the interpreter, the package of this repository, the address of the
+# first node, whose name is made up, and one thread per process, since the two CPUs of this host play 64.
+HERE = {"PYTHON": sys.executable, "PYTHONPATH": ROOT, "MASTER": "127.0.0.1", "OMP_NUM_THREADS": 1}
 
 
 def why_not() -> str | None:

@@ -1,13 +1,14 @@
 """The launchers as a user starts them. Fake `srun` and `scontrol` run the command on this machine."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, wait_for
 from forked import PATIENCE
 from slurm_cluster import why_not
 from stand_ins import note_taking_python, nvidia_smi, path_with, write_programs
@@ -17,6 +18,9 @@ from lyricbert.training.metrics import read_metrics
 without_slurm = pytest.mark.skipif(why_not() is None, reason="test_slurm.py does it on a real cluster")
 
 SMALL = ("--tokens-per-batch", "256", "--log-every", "1")
+# What torchrun starts for each launcher, and the file or directory in OUT that marks its end.
+PROGRAMS = {"mlm": f"{ROOT}/train_mlm.py", "triplet": f"{ROOT}/train_triplet.py", "compare": "-m lyricbert.compare"}
+RESULTS = {"mlm": "model", "triplet": "model", "compare": "report.json"}
 
 
 @pytest.mark.parametrize("task", ["mlm", "triplet"])
@@ -51,12 +55,12 @@ def test_one_process_per_gpu_or_two_without_gpus(installed, visible, processes, 
     variables.pop("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         variables["CUDA_VISIBLE_DEVICES"] = visible
-    for task in ("mlm", "triplet"):
+    for task, program in PROGRAMS.items():
         command = ["bash", ROOT / f"launch/torchrun_{task}.sh"]
         said = subprocess.run(
             command, env=variables, capture_output=True, text=True, timeout=PATIENCE, check=True
         ).stdout
-        assert f" --nproc-per-node {processes} {ROOT}/train_{task}.py" in said
+        assert f" --nproc-per-node {processes} {program} --data " in said
 
 
 def test_gpus_that_nvidia_smi_lists_before_it_fails_count(tmp_path):
@@ -95,7 +99,11 @@ def cluster(tmp_path) -> Path:
     """A folder of fake SLURM commands. `scontrol` records its arguments."""
     scripts = {
         "srun": 'shift\nexec "$@"',  # the first argument is srun's own flag
-        "scontrol": f'[ "$1" = show ] && echo 127.0.0.1 || echo "$@" >> "{tmp_path}/asked"',
+        "scontrol": f"""case "$1 $2" in
+            "show hostnames") echo 127.0.0.1 ;;
+            "show job") echo "PreemptTime=${{PREEMPTED-None}}" ;;
+            *) echo "$@" >> "{tmp_path}/asked" ;;
+        esac""",
     }
     write_programs(tmp_path / "bin", scripts)
     return tmp_path
@@ -172,6 +180,47 @@ def test_sbatch_passes_a_failure_on(cluster, store_dir):
     assert not (cluster / "asked").exists()
 
 
+@pytest.mark.parametrize(
+    ("stopped", "finished", "status", "ends", "requeued"),
+    [
+        (None, False, 0, 0, False),
+        (None, False, 2, 2, False),  # so that jobs that depend on this one are cancelled
+        ("warned", False, 1, 0, True),  # torchrun fails after a signal, even if its processes do not
+        ("warned", True, 1, 0, False),
+        ("preempted", False, 1, 0, True),
+        ("preempted", True, 1, 0, False),
+    ],
+)
+@pytest.mark.parametrize("task", PROGRAMS)
+def test_a_job_is_requeued_only_if_slurm_stopped_it_before_it_finished(
+    task, stopped, finished, status, ends, requeued, cluster
+):
+    """A fake interpreter ends with `status`, if warned after the warning."""
+    steps = [
+        '[ "$1" != -c ] || exit 0',  # the check for the package
+        "trap 'warned=yes' USR2",
+        f"mkdir -p run/{RESULTS[task] if finished else ''}",
+        "touch started",
+        'until [ -n "${warned-}" ]; do sleep 0.01; done' if stopped == "warned" else "",
+        f"exit {status}",
+    ]
+    python = write_programs(cluster / "fake", {"python": "\n".join(steps)}) / "python"
+    settings = {"PREEMPTED": "2026-01-01T00:00:00"} if stopped == "preempted" else {}
+    job = submit(cluster, f"{task}.sbatch", {"PYTHON": python, "OUT": "run", "GPUS": 1, **settings})
+    if stopped == "warned":
+        wait_for(lambda: (cluster / "started").exists() and has_handler(job.pid, signal.SIGUSR2), job)
+        job.send_signal(signal.SIGUSR2)
+    said, _ = job.communicate(timeout=PATIENCE)
+    assert job.returncode == ends, said
+    assert (cluster / "asked").exists() == requeued
+
+
+def has_handler(pid: int, number: int) -> bool:
+    """Whether a process catches a signal; see proc(5)."""
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())[1]
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize("command", ["prepare", "compare"])
 def test_sbatch_without_the_package_says_how_to_install_it(command, cluster):
     python = write_programs(cluster / "bare", {"python": "echo no module >&2; exit 1"}) / "python"
@@ -186,7 +235,7 @@ def test_sbatch_without_the_package_says_how_to_install_it(command, cluster):
     ("script", "settings", "complaint"),
     [
         ("pipeline", {"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
-        ("pipeline", {"OUT": "done"}, "/done/report: exists already and is not overwritten"),
+        ("pipeline", {"OUT": "done"}, "/done/report: is finished; remove it to compare again, or give another OUT"),
         ("pipeline", {"OUT": "lyrics.txt/out"}, "OUT=lyrics.txt/out: cannot be created"),
         ("prepare", {"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
         ("prepare", {"DATA": "done"}, "DATA=done: exists already and is not overwritten"),
@@ -197,6 +246,7 @@ def test_jobs_that_cannot_start_are_not_submitted(cluster, script, settings, com
     write_programs(cluster / "bin", {"sbatch": f'echo "$@" >> "{cluster}/asked"'})
     (cluster / "lyrics.txt").write_text("la la la\n")
     (cluster / "done/report").mkdir(parents=True)
+    (cluster / "done/report/report.json").touch()
     variables = {"PATH": path_with(cluster / "bin"), "SOURCE": "lyrics.txt", **settings}
     command = ["bash", ROOT / f"launch/{script}.sh"]
     done = subprocess.run(
@@ -206,6 +256,18 @@ def test_jobs_that_cannot_start_are_not_submitted(cluster, script, settings, com
     assert complaint in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (cluster / "asked").exists()
+
+
+def test_the_pipeline_submits_an_unfinished_comparison_again(cluster):
+    write_programs(cluster / "bin", {"sbatch": f'echo "${{@: -1}}" >> "{cluster}/asked"; echo 7'})
+    (cluster / "lyrics.txt").write_text("la la la\n")
+    for made in ("store", "mlm/model", "triplet-base/model", "report/trainings"):
+        (cluster / "out" / made).mkdir(parents=True)
+    variables = {"PATH": path_with(cluster / "bin"), "SOURCE": "lyrics.txt", "OUT": "out"}
+    command = ["bash", ROOT / "launch/pipeline.sh"]
+    said = subprocess.check_output(command, cwd=cluster, env=environment(variables), text=True, timeout=PATIENCE)
+    assert said.splitlines() == ["mlm 7", "triplet-base 7", "triplet-adapted 7", "compare 7"]
+    assert (cluster / "asked").read_text().splitlines()[-1] == f"{ROOT}/launch/compare.sbatch"
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,25 @@ def refuse(process: subprocess.Popen) -> str:
     return said
 
 
+def interrupt(process: subprocess.Popen, midway: Callable[[], bool]) -> str:
+    """Interrupt a quickstart as Ctrl-C does, once `midway` holds. Returns what it said."""
+    while not midway():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode != 0
+    assert said.endswith("Finished stages are kept. Run the same command to resume.\n")
+    return said
+
+
 def test_it_ends_with_the_report_and_keeps_finished_stages(box):
+    """Its comparison, at first one that would last, is interrupted and continues."""
+    long = quickstart(box, COMPARE_FLAGS=SETTINGS["COMPARE_FLAGS"].replace("--seeds 1", "--seeds 1000"))
+    interrupt(long, lambda: any((box / "out/report/results").glob("*")))
+    finished = {path: path.stat().st_ino for path in (box / "out/report/results").iterdir()}
     said = finish(quickstart(box))
+    assert {path: path.stat().st_ino for path in finished} == finished
     report = said[said.index("== The report") :]
     tables, compared = report.split("# Did adapting help?")
     assert "over the [MASK] tonight" in tables and "my model" in tables and "mlm/model" in tables
@@ -124,14 +142,7 @@ def test_the_default_is_one_process_per_gpu_or_two_without_gpus(box, installed, 
 
 def test_an_interrupted_training_resumes(box):
     longer = {"MLM_FLAGS": "--max-steps 3000 --tokens-per-batch 256 --checkpoint-every 2 --keep-last 10000"}
-    process = quickstart(box, **longer)
-    while not list((box / "out/mlm/checkpoints").glob("step-*")):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode != 0
-    assert said.endswith("Finished stages are kept. Run the same command to resume.\n")
+    interrupt(quickstart(box, **longer), lambda: any((box / "out/mlm/checkpoints").glob("step-*")))
     assert not (box / "out/mlm/model").exists()
 
     process = quickstart(box, **longer)

@@ -54,7 +54,7 @@ def wait_for_the_end(cluster: SlurmCluster, job: str, folder: Path) -> None:
         ("mlm", ["--gpus-per-node=0"], 1, 16, 32, "torch.distributed.run --nnodes 1 --nproc-per-node 2 "),
         ("triplet", ["--cpus-per-task=9"], 1, 2, 9, "torch.distributed.run --nnodes 1 --nproc-per-node 4 "),
         ("prepare", [], 1, 8, "none", "lyricbert.prepare "),
-        ("compare", [], 1, 8, "none", "lyricbert.compare "),
+        ("compare", ["--nodes=2"], 2, 8, 32, "torch.distributed.run --nnodes 2 --nproc-per-node 4 "),
     ],
 )
 def test_the_cpus_of_a_job_reach_its_processes(script, options, nodes, threads, cpus, started, cluster, repository):
@@ -74,9 +74,11 @@ def test_the_jobs_of_the_readme(cluster, repository, store_dir, model_dir):
     assert any(" --nodes 2 " in command for command in commands)
     for command in commands:
         processes = {} if " --nodes 2 " in command else {"GPUS": 1}
-        (job,) = run_as_printed(cluster, {"MODEL": model_dir, **processes}, repository, command)
+        models = {"MODEL": model_dir, "BASE": model_dir}
+        (job,) = run_as_printed(cluster, {**models, **processes}, repository, command)
         wait_for_the_end(cluster, job, repository)
     assert {path.parent.name for path in repository.glob("runs/*/model")} == {"mlm", "triplet"}
+    assert (repository / "runs/report/report.json").is_file()
     config = json.loads((repository / "runs/mlm/config.json").read_text())
     assert (config["world_size"], config["global_micro_batches"]) == (8, 8)
 
