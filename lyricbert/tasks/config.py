@@ -75,6 +75,7 @@ class TripletConfig(LoopConfig):
 
     epochs: int = with_default(LoopConfig, "epochs", 2)
     tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 1024)
+    lr: float = with_default(LoopConfig, "lr", 2e-4)
     loss: str = option(
         "training loss: triplet (hinge), batch-hard (hinge on the hardest pairs of a micro-batch), soft-margin"
         " (softplus), semi-hard (hinge on the closest negatives beyond the positive) or infonce (cross-entropy over the"
