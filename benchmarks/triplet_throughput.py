@@ -24,7 +24,7 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-NAMES = ("lyricbert", "sentence-transformers", "sentence-transformers-random")
+NAMES = ("lyricbert", "lyricbert-4096", "sentence-transformers", "sentence-transformers-random")
 WARMUP_STEPS = 10
 
 
