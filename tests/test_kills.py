@@ -38,7 +38,7 @@ def test_torchrun_restarts_a_killed_rank_and_the_run_resumes(tmp_path, store_dir
     assert chaos.differences(tmp_path / "alone", tmp_path / "killed") == []
 
 
-COMPARISON = ("--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--max-length", 64, "--lr", 1e-3, "--seeds", 5)
+COMPARISON = ("--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--lr", 1e-3, "--seeds", 5)
 
 
 def test_a_comparison_killed_ten_times_gives_the_report_of_an_uninterrupted_one(
