@@ -17,14 +17,15 @@ The work is bounded. By default, a training uses at most 1,000 songs, and an
 evaluation at most 10,000 triplets and 10,000 lines. They are chosen by hash.
 The report says how many were used, and out of how many.
 
-OUT/results keeps the result of each finished training. If the command is
-stopped or killed, the same command continues. With more seeds, only the new
-trainings run. Results for another store, another model or other settings are
-refused. OUT/report.json exists only if the last command has finished.
+OUT/results keeps the result of each finished training. If the command was
+stopped or killed, run the same command to continue. With more seeds, only the
+new trainings run. Results for another store, another model or other settings
+are refused. OUT/report.json exists only if the last command has finished.
 
-To share the trainings out to several processes, one training a process, replace
-`python` with `torchrun --nproc-per-node 4`. All processes must see OUT. On CPUs
-with the same OMP_NUM_THREADS, the report does not depend on their number.
+To distribute the trainings over several processes, replace `python` with
+`torchrun --nproc-per-node 4`. Each process then trains one model at a time. All
+processes must see OUT. On CPUs with the same OMP_NUM_THREADS, the number of
+processes does not change the report (except with --max-minutes).
 """
 
 from lyricbert.config import parse

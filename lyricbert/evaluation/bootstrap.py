@@ -48,8 +48,8 @@ def paired_differences(
     """Compare the means of two models for each figure, by name. Both have the same figures, songs and weights.
 
     The interval is the percentile interval of `RESAMPLES` bootstrap samples of songs (Efron and Tibshirani, "An
-    Introduction to the Bootstrap", 1993). A sample contains the same songs for both models, and for all figures over
-    the same number of songs. `seed`: of the samples.
+    Introduction to the Bootstrap", 1993). A sample contains the same songs for both models. Figures with
+    the same number of songs share the samples. `seed`: seed of the samples.
     """
     by_songs: dict[int, list[str]] = {}
     for name, sums in base.items():

@@ -1,4 +1,4 @@
-"""Tells a model from every other one, also from what its directory held before another training."""
+"""Identifies a model by its files, so that a changed model is noticed."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ _PATTERNS = ("*.safetensors", "*.json", "*.txt")  # weights, configuration, toke
 def identify_model(name: str) -> str:
     """The SHA-256 of the weights, configuration and tokenizer of a model directory; of a hub name, the commit.
 
-    A copy of a directory has the same. Raises `UserError` if the model cannot be read.
+    A copy of a directory has the same identity. Raises `UserError` if the model cannot be read.
     """
     quiet_libraries_and_check_path(name)
     if not os.path.isdir(name):

@@ -1,4 +1,4 @@
-"""Work that each process does on its own, however long it takes."""
+"""A barrier for work that takes a different time on each rank."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ def work_independently(world: World, sleep: Callable[[float], None] = time.sleep
 
     A collective operation would time out, and no signal handler would run while it waits. Yields a function that tells
     if another rank has failed, so that this one can end early. `sleep` is called with the seconds to wait between two
-    looks at the other ranks. Use it once in a run.
+    looks at the other ranks. Use it once in a run, because its keys stay in the store.
     """
     store, error = world.store, None
     try:

@@ -36,7 +36,7 @@ def check_directory(out: Path) -> None:
 
 
 def _is_filled(out: Path) -> bool:
-    """True if the directory contains anything that a command that was killed at its start does not leave."""
+    """True if the directory contains anything besides the lock file and temporary files."""
     return bool({*out.iterdir()} - {out / LOCK, *temporary_files(out)})
 
 
@@ -44,7 +44,7 @@ def _is_filled(out: Path) -> bool:
 def hold_directory(config: CompareConfig, results: ResultStore) -> Iterator[None]:
     """Create OUT if needed, and hold its lock for the duration of the block.
 
-    Removes the report of an earlier command, which a launcher would take for that of this one. Raises `UserError` if
+    Removes the report of an earlier command, so that no launcher takes it for the new one. Raises `UserError` if
     another command has the lock, or if OUT is not writable.
     """
     out = config.out
@@ -61,7 +61,7 @@ def hold_directory(config: CompareConfig, results: ResultStore) -> Iterator[None
 
 
 def wait_until_visible(results: ResultStore, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Wait until this process sees what rank 0 has made. Raises `UserError` if it does not."""
+    """Wait until this process sees the directory that rank 0 made. Raises `UserError` after two minutes."""
     for _ in range(_WAIT_SECONDS):
         if results.directory.is_dir():
             return

@@ -11,8 +11,8 @@ SIDES = ("base", "adapted")
 class Piece:
     """The measurements of one side, "base" or "adapted".
 
-    `seed`: that of a triplet training and its held-out triplets afterwards. None: of the evaluation of the model as it
-    is, that is, its MLM figures and its held-out triplets without triplet training.
+    `seed`: seed of a triplet training; the held-out triplets are evaluated after it. None: no training; the MLM figures
+    and the held-out triplets of the model are evaluated.
     """
 
     side: str

@@ -15,13 +15,13 @@ _SHOWN = {"mlm_loss": "MLM loss", "untrained_triplet_loss": "triplet loss", "tri
 
 
 class Progress(Hook):
-    """Counts the steps of all trainings of this process, as a hook of each. The bar shows the time left over them all.
+    """Counts the steps of all trainings of this process, as a hook of each. The bar shows the time left for all of them.
 
     Only rank 0 has a bar. `with` closes it.
     """
 
     def __init__(self, trainings: int, world: World):
-        self._trainings = trainings  # those that are not finished
+        self._trainings = trainings  # those that have not started
         self._prefix = f"rank {world.rank}: " if world.size > 1 else ""
         self._bar: tqdm[Any] = tqdm(unit="step", smoothing=0, disable=None if world.is_main else True)
         self._start = 0.0
@@ -44,7 +44,7 @@ class Progress(Hook):
         self._bar.total = self._start + self._trainings * _length(trainer)
         self._trainings -= 1
         if self._start == 0:
-            self._bar.unpause()  # leaves the time before the first training out of the time of a step
+            self._bar.unpause()  # so that the time before the first training does not count
 
     def step(self, trainer: Trainer, result: StepResult) -> None:
         position = round(trainer.fraction_done * _length(trainer))

@@ -28,7 +28,7 @@ _REMEDY = "free some space and run the same command again; finished trainings ar
 
 
 class Damaged(Exception):
-    """A file is missing, or is not what was written."""
+    """A file is missing, or its checksum does not match."""
 
 
 @dataclass(frozen=True)

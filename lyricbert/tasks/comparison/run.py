@@ -68,7 +68,7 @@ def _find_missing(results: ResultStore, wanted: list[Piece]) -> list[Piece]:
 
 
 def _share_from_main(missing: list[Piece], wanted: list[Piece], world: World) -> list[Piece]:
-    """The list of rank 0 on every rank, because another node may see files late."""
+    """The list of rank 0, on every rank. Other nodes may see files late."""
     is_missing = world.sum(torch.tensor([piece in missing for piece in wanted], dtype=torch.int64))
     return [piece for piece, flag in zip(wanted, is_missing.tolist(), strict=True) if flag]
 

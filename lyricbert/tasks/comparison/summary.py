@@ -15,7 +15,7 @@ from lyricbert.tasks.config import CompareConfig
 
 _HEADLESS = (
     "The {side} model has no MLM head. Its MLM and fill-in figures are those of a fresh, untrained head and say nothing"
-    " of its encoder, so no verdict is drawn from them."
+    " about its encoder. So they get no verdict."
 )
 _FEW_SONGS = (
     f"An interval over fewer than {FEWEST_SONGS} held-out songs is too narrow to be trusted, so no verdict is drawn"
