@@ -15,7 +15,7 @@ _SHOWN = {"mlm_loss": "MLM loss", "untrained_triplet_loss": "triplet loss", "tri
 
 
 class Progress(Hook):
-    """Counts the steps of all trainings of this process, as a hook of each. The bar shows the time left for all of them.
+    """Counts the steps of all trainings of this process, as a hook of each. The bar shows the time left for all.
 
     Only rank 0 has a bar. `with` closes it.
     """
