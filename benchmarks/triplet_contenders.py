@@ -73,7 +73,7 @@ def lyricbert(setting: Setting, record: Record) -> Weights:
 
 
 def lyricbert_4096(setting: Setting, record: Record) -> Weights:
-    """The same with one micro-batch of 4,096 tokens in a step instead of four of 1,024, as in `compare`."""
+    """The same with one micro-batch of 4,096 tokens in a step instead of four of 1,024."""
     config = replace(setting.config, tokens_per_batch=4096, global_micro_batches=1)
     return lyricbert(replace(setting, config=config), record)
 

@@ -143,8 +143,8 @@ class CompareConfig(TripletConfig):
         "output directory; if it holds results of the same comparison, they are used",
         advice="Give every pair of models its own directory. With more `--seeds`, only the new trainings run.",
     )
-    # One micro-batch of 4096 tokens instead of the trainer's four of 1024.
-    tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 4096)
+    # One process, so one micro-batch in a step. It has songs for more different negatives than the trainer's of 1024.
+    tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 2048)
     global_micro_batches: int = option(
         "number of micro-batches in a step",
         1,

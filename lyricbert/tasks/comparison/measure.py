@@ -55,7 +55,7 @@ class Measurer:
         song = self._store.song_of_line()[examples.first_line]
         figures = masked_lm_figures(model.to(self._world.device), evaluator, song)
         del model  # the sentence encoder needs its memory
-        # Always seed 0: a seed chooses the training songs, they decide the shapes of batches, and these change rounding.
+        # Always seed 0: a seed chooses the training songs. They decide the shapes of batches, which change rounding.
         task = TripletTask(replace(self._config, seed=0), name, self._store, self._world)
         figures |= {f"untrained_{name}": sums for name, sums in triplet_figures(task).items()}
         counts = {"has_head": int(has_head), "lines": len(examples), "all_lines": len(lines), **_triplet_counts(task)}
