@@ -31,7 +31,7 @@ class FlatBatch:
 
 
 class FlatShapes:
-    """The numbers of tokens, rows and widths that flat batches may have, few of each.
+    """The few lengths of sequences, numbers of rows and widths that flat batches can have.
 
     `lengths`: integers [E], the tokens of each section that will occur. `tokens_per_batch`: maximum number of tokens.
     """

@@ -2,7 +2,8 @@
 
 In each epoch the songs are shuffled by hash. One after another, they go into the fullest open micro-batch that has room
 (best fit, Johnson et al., "Worst-Case Performance Bounds for Simple One-Dimensional Packing Algorithms", 1974). A song
-with many tokens is split into parts, which count as songs here. The groups do not depend on the number of ranks.
+with many tokens is split into parts. Two parts of a song are never in the same micro-batch. The groups do not depend on
+the number of ranks.
 """
 
 from bisect import bisect_right
@@ -38,11 +39,11 @@ class _Group:
 
 
 class SongSampler(Sampler):
-    """Micro-batches of whole songs. An epoch has each section once.
+    """Micro-batches of whole songs. An epoch has each section once, apart from added negatives.
 
-    A micro-batch is an int64 array of section indices, ascending. It has at least two songs, or it is empty: the last
-    step of an epoch is filled up with empty micro-batches. If a song is left alone, one section of another song joins
-    it as a negative.
+    A micro-batch is an int64 array of section indices, ascending. It has at least two songs, or it is empty: empty ones
+    make the number in an epoch a multiple of `global_micro_batches`. If a song is left alone, one section of another
+    song is added as a negative.
 
     `lengths`: integers [S], tokens of each section. `song`: int64 [S], ascending; each song has at least two sections.
     Raises `UserError` if a song cannot be split into parts of at least two sections and at most half of
@@ -60,7 +61,7 @@ class SongSampler(Sampler):
         self._counts = np.diff(self._starts, append=len(lengths))
         self._songs = song[self._starts].tolist()
         self._sizes = np.add.reduceat(lengths, self._starts, dtype=np.int64).tolist()
-        self._first_steps = [0]  # of each epoch that has been planned, and of the next one
+        self._first_steps = [0]  # the first step of each epoch that has been planned, and of the next one
         self._planned: tuple[int, list[np.ndarray]] = (-1, [])
 
     def steps(self, epochs: int) -> int:
@@ -143,8 +144,8 @@ def fill(order: list[int], sizes: list[int], songs: list[int], tokens_per_batch:
 def split_songs(lengths: np.ndarray, song: np.ndarray, tokens_per_batch: int) -> np.ndarray:
     """Split long songs into parts of consecutive sections. Returns the first section of each part: int64 [P].
 
-    A song with at most half of `tokens_per_batch` is one part. Another song is split into as few parts as possible, of
-    almost equal numbers of sections, at least two. Raises `UserError` if a part is then still too long.
+    A song with at most half of `tokens_per_batch` is one part. A longer song is split into as few parts as possible.
+    They have almost equal numbers of sections, at least two. Raises `UserError` if a part is then still too long.
     """
     most = tokens_per_batch // 2
     starts = np.flatnonzero(np.diff(song, prepend=-1))

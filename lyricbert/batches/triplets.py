@@ -100,8 +100,8 @@ def held_out_triplets(store: TokenStore, max_length: int, most: int) -> Triplets
 def draw_triplets(song: np.ndarray, ids: np.ndarray, key: int) -> np.ndarray:
     """Draw a triplet for each section that has another section of its song and a section of another song.
 
-    `song`: int64 [S], ascending. `ids`: int64 [S], a number of each section. Every choice is a hash of `key` and the
-    number of the anchor. Returns int64 [3, T]: anchors, positives and negatives as indices from 0 to S - 1.
+    `song`: int64 [S], ascending. `ids`: int64 [S], a unique number for each section. Every choice is a hash of `key`
+    and the number of the anchor. Returns int64 [3, T]: anchors, positives and negatives as indices from 0 to S - 1.
     """
     total = len(song)
     _, first, inverse, count = np.unique(song, return_index=True, return_inverse=True, return_counts=True)

@@ -58,7 +58,7 @@ def attend_in_rows(
 ) -> torch.Tensor:
     """The attention of rows of tokens: float [rows * width, hidden].
 
-    `projected`: the result of `query_key_value`, of the tokens of all rows. `visible`, `shape`: see `layer`.
+    `projected`: the result of `query_key_value` for the tokens of all rows. `visible`, `shape`: see `layer`.
     """
     heads, size = module.num_attention_heads, module.attention_head_size
     query, key, value = projected.view(*shape, 3, heads, size).permute(2, 0, 3, 1, 4)
@@ -69,7 +69,8 @@ def attend_in_rows(
 def after_attention(
     module: "BertLayer", hidden: torch.Tensor, context: torch.Tensor, positions: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The part of a layer after its attention. `hidden`, `context`: float [T, hidden], its input and its attention.
+    """The part of a layer after its attention. `hidden`, `context`: float [T, hidden], the layer's input and
+    the result of its attention.
 
     `positions`: see `layer`.
     """

@@ -80,14 +80,17 @@ def encode_flat(
 
 
 def _rearrange(x: torch.Tensor, to: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-    """`x[to]`: float [N, size] -> float [M, size]. `to`: int64 [M]. `back`: int64 [N], the inverse of `to`."""
+    """`x[to]`: float [N, size] -> float [M, size]. `to`: int64 [M].
+
+    `back`: int64 [N], for each row of `x` the one of its copies whose gradient it gets.
+    """
     rearranged: torch.Tensor
     rearranged = _Rearrange.apply(x, to, back)  # type: ignore[no-untyped-call]  # torch does not annotate it
     return rearranged
 
 
 class _Rearrange(torch.autograd.Function):
-    """Copies rows. Its gradient copies them back, which is much faster than adding them up as that of indexing does."""
+    """Copies rows. Its backward pass copies gradients back, which is much faster than the sums that indexing needs."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, to: torch.Tensor, back: torch.Tensor) -> torch.Tensor:

@@ -41,14 +41,14 @@ def attend(
     if query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, visible, dropout_rate)
     context: torch.Tensor
-    context = _Attention.apply(query, key, value, visible, dropout_rate)  # type: ignore[no-untyped-call]  # see below
+    context = _Attention.apply(query, key, value, visible, dropout_rate)  # type: ignore[no-untyped-call]  # torch does not annotate it
     return context
 
 
 class _Attention(torch.autograd.Function):
-    """Attention on a CPU. The scores are by far the largest tensors, so each operation on them reuses their memory.
+    """Attention on a CPU. The scores are by far the largest tensors, so few operations make a copy of them.
 
-    Autograd would copy them for each operation, also in the backward pass.
+    With autograd, masking would copy them in both passes.
     """
 
     @staticmethod

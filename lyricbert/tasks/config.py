@@ -75,14 +75,15 @@ class TripletConfig(LoopConfig):
 
     epochs: int = with_default(LoopConfig, "epochs", 2)
     tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 1024)
+    lr: float = with_default(LoopConfig, "lr", 2e-4)
     loss: str = option(
         "training loss: triplet (hinge), batch-hard (hinge on the hardest pairs of a micro-batch), soft-margin"
         " (softplus), semi-hard (hinge on the closest negatives beyond the positive) or infonce (cross-entropy over the"
         " positives of a micro-batch)",
         "triplet",
         choices=LOSSES,
-        advice="Try `batch-hard` or `semi-hard` if `eval/active_triplets` is low, that is, if few triplets still have a"
-        " loss above 0. `soft-margin` and `infonce` ignore `--margin` in training, and `infonce` always uses the cosine"
+        advice="Try `batch-hard` or `semi-hard` if `eval/active_triplets` is low: then few triplets still have a loss"
+        " above 0. In training, `soft-margin` and `infonce` ignore `--margin`. `infonce` always uses the cosine"
         " distance. The held-out loss is always the hinge loss, with `--margin`.",
     )
     margin: float = option(
@@ -142,7 +143,7 @@ class CompareConfig(TripletConfig):
         "output directory; if it holds results of the same comparison, they are used",
         advice="Give every pair of models its own directory. With more `--seeds`, only the new trainings run.",
     )
-    # One process: the trainer's four micro-batches of 1024 tokens in one.
+    # One micro-batch of 4096 tokens instead of the trainer's four of 1024.
     tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 4096)
     global_micro_batches: int = option(
         "number of micro-batches in a step",

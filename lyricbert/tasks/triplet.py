@@ -71,7 +71,10 @@ class TripletTask:
         self._shapes = FlatShapes(lengths, config.tokens_per_batch)
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
-        """The micro-batch of the sections `indices`, int64 [S]. Without sections it encodes one, for no triplets."""
+        """The micro-batch of the sections `indices`, int64 [S].
+
+        An empty one encodes one section and has no triplets, so that every rank runs the model.
+        """
         sections = indices if len(indices) else np.array([0])
         batch = make_flat_batch(self.training.sections, sections, self._vocabulary, self._shapes)
         song = self.training.song[sections]

@@ -38,8 +38,8 @@ class LoopConfig:
         "peak learning rate",
         5e-5,
         check="positive",
-        advice="Raise it for a small model or a new MLM head: the quickstart uses 2e-4. Lower it if the training loss"
-        " rises.",
+        advice="Raise it for a small model or a new MLM head: with `train_mlm.py`, the quickstart uses 2e-4. Lower it"
+        " if the training loss rises.",
     )
     warmup_fraction: float = option(
         "share of the run in which the learning rate rises from 0 to --lr",
@@ -79,7 +79,7 @@ class LoopConfig:
         2048,
         check="positive",
         advice="Raise it until the GPU's memory is full. The largest micro-batch is tried first, so a value that is too"
-        " high fails at once.",
+        " high usually fails at once. In triplet training, it must hold two songs, or parts of songs.",
     )
     global_micro_batches: int | None = option(
         "number of micro-batches in a step, over all processes; must be a multiple of the number of processes"

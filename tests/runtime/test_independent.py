@@ -14,22 +14,21 @@ class Rank(World):
     """A rank that is a thread: it has a store but no process group."""
 
     def any(self, flag: bool) -> bool:
-        if flag:
-            self.store.set("any", "")
+        """Would time out if a rank came late."""
+        self.store.add("failed", int(flag))
         self.store.set(f"any/{self.rank}", "")
         self.store.wait([f"any/{rank}" for rank in range(self.size)])
-        return self.store.check(["any"])
+        return self.store.add("failed", 0) > 0
 
 
-def run(work, size: int = 3, on_leaving=lambda rank: None) -> list[object]:
-    """Call `work(rank, has_failed_elsewhere)` in so many ranks. Returns the error of each, or None."""
+def run(work, size: int = 3, kind: type[Rank] = Rank) -> list[UserError | None]:
+    """Call `work(rank, has_failed_elsewhere)` in so many ranks. Returns the error of each."""
     store = dist.HashStore()
 
-    def one(rank: int) -> object:
+    def one(rank: int) -> UserError | None:
         try:
-            with work_independently(Rank(rank, size, torch.device("cpu"), store), lambda _: None) as has_failed:
+            with work_independently(kind(rank, size, torch.device("cpu"), store), lambda _: None) as has_failed:
                 work(rank, has_failed)
-            return on_leaving(rank)
         except UserError as error:
             return error
 
@@ -37,16 +36,21 @@ def run(work, size: int = 3, on_leaving=lambda rank: None) -> list[object]:
         return list(pool.map(one, range(size)))
 
 
-def test_a_rank_that_has_finished_waits_for_the_others():
+def test_no_rank_begins_a_collective_operation_before_all_have_finished():
     order = []
+
+    class RecordingRank(Rank):
+        def any(self, flag):
+            order.append("collective operation")
+            return super().any(flag)
 
     def work(rank, has_failed):
         if rank == 1:
             time.sleep(0.2)
-            order.append("slow one finishes")
+        order.append("work")
 
-    run(work, on_leaving=lambda rank: order.append(rank))
-    assert order[0] == "slow one finishes" and sorted(order[1:]) == [0, 1, 2]
+    assert run(work, kind=RecordingRank) == [None] * 3
+    assert order == ["work"] * 3 + ["collective operation"] * 3
 
 
 def test_an_error_is_raised_in_every_rank_and_the_others_can_end_early():

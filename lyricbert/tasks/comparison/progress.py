@@ -28,7 +28,7 @@ class Progress(Hook):
 
     def begin(self, piece: Piece) -> None:
         """Name a piece that begins."""
-        self._bar.set_description(_describe(piece))
+        self._bar.set_description_str(_describe(piece))
 
     def end(self, piece: Piece, result: Result) -> None:
         """Print a line for a finished piece, unless there is a bar."""
