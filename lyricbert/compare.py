@@ -13,9 +13,9 @@ It writes OUT/report.md and OUT/report.json. They give each metric for both
 models, the paired difference with its 95 % bootstrap interval over songs, and a
 verdict.
 
-The work is bounded: by default, a training uses 1,000 songs, and an evaluation
-10,000 triplets and 10,000 lines. They are chosen by hash. The report says how
-many there are.
+The work is bounded. By default, a training uses at most 1,000 songs, and an
+evaluation at most 10,000 triplets and 10,000 lines. They are chosen by hash.
+The report says how many were used, and out of how many.
 
 OUT/results keeps the result of each finished training. If the command is
 stopped or killed, the same command continues. With more seeds, only the new

@@ -38,7 +38,7 @@ def test_torchrun_restarts_a_killed_rank_and_the_run_resumes(tmp_path, store_dir
     assert chaos.differences(tmp_path / "alone", tmp_path / "killed") == []
 
 
-COMPARISON = ("--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--max-length", 64, "--seeds", 5)
+COMPARISON = ("--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--lr", 1e-3, "--seeds", 5)
 
 
 def test_a_comparison_killed_ten_times_gives_the_report_of_an_uninterrupted_one(
@@ -82,4 +82,4 @@ def test_more_processes_than_pieces_and_all_end_with_the_error_of_one(tmp_path, 
     errors = process.communicate()[1]
     assert process.returncode != 0
     assert errors.count("error: ") == 1
-    assert f"error: {out}: holds results with --lr 5e-05, but the command has --lr 1.0" in errors
+    assert f"error: {out}: holds results with --lr 0.001, but the command has --lr 1.0" in errors
