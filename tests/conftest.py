@@ -49,7 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no process is left with one of them at the end."""
-    longest = ("test_slurm", "test_quickstart", "test_kills", "test_slurm_commands", "test_fast_paths")
+    longest = (
+        "test_slurm",
+        "test_quickstart",
+        "test_kills",
+        "test_slurm_commands",
+        "test_slurm_compare",
+        "test_fast_paths",
+    )
     items.sort(key=lambda item: longest.index(item.path.stem) if item.path.stem in longest else len(longest))
 
 
