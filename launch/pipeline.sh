@@ -5,10 +5,10 @@
 #
 #   SOURCE=/data/lyrics OUT=/runs/songs bash launch/pipeline.sh
 #
-# OUT gets store, mlm, triplet-base, triplet-adapted, report and the logs. If a job has failed or was cancelled, run the
-# same command once no job of it is left: an existing store is used, and unfinished trainings and an unfinished comparison
-# continue. Settings are environment variables: see below, prepare.sh and slurm.sh. The variables of sbatch also work,
-# for example SBATCH_PARTITION, SBATCH_ACCOUNT or SBATCH_GPUS_PER_NODE.
+# OUT gets store, mlm, triplet-base, triplet-adapted, report and the logs. If a job failed or was cancelled, wait until
+# squeue shows no job of this pipeline. Then run the same command: it uses an existing store, and continues unfinished
+# trainings and comparisons. Settings are environment variables: see below, prepare.sh and slurm.sh. The variables of
+# sbatch also work, for example SBATCH_PARTITION, SBATCH_ACCOUNT or SBATCH_GPUS_PER_NODE.
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export REPO
@@ -49,7 +49,5 @@ fi
 MODEL=$BASE OUT=$LOGS/mlm submit mlm "$prepared" --nodes "$NODES" -- mlm.sbatch $MLM_FLAGS
 adapted=:$job
 MODEL=$BASE OUT=$LOGS/triplet-base submit triplet-base "$prepared" --nodes "$NODES" -- triplet.sbatch $TRIPLET_FLAGS
-trained=$adapted:$job
 MODEL=$ADAPTED OUT=$LOGS/triplet-adapted submit triplet-adapted "$adapted" --nodes "$NODES" -- triplet.sbatch $TRIPLET_FLAGS
-trained=$trained:$job
-OUT=$LOGS/report submit compare "$trained" -- compare.sbatch $COMPARE_FLAGS
+OUT=$LOGS/report submit compare "$adapted" -- compare.sbatch $COMPARE_FLAGS

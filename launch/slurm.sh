@@ -14,12 +14,12 @@ export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 # Rendezvous address of torchrun: the first node of the job, and a port that depends on the job id.
 MASTER=${MASTER:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}
 PORT=${PORT:-$((20000 + SLURM_JOB_ID % 20000))}
-# Seconds in which a stopped run must save its checkpoint before it is killed. It must be less than the 180
-# seconds of --signal in the .sbatch file.
+# Seconds that a stopped program has to save and end before it is killed. It must be less than the 180 seconds of
+# --signal in the .sbatch file.
 SAVE_SECONDS=${SAVE_SECONDS:-150}
 
-# is_preempted: whether SLURM is preempting the job. In a partition with a grace time, it sends SIGTERM to the processes
-# first, but not to this script, and requeues the job at the end of that time, unless the job has failed by then.
+# is_preempted: true if SLURM is preempting the job. If the partition has a grace time, SLURM first sends SIGTERM to the
+# processes, but not to this script. At the end of the grace time it requeues the job, unless the job has failed already.
 is_preempted() {
     [[ $(scontrol show job "$SLURM_JOB_ID") =~ PreemptTime=[0-9] ]]
 }
