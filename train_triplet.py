@@ -42,12 +42,8 @@ def main() -> None:
     with start_world(config.timeout_minutes) as world:
         config = resolve_config(config, world)
         task = TripletTask(config, config.model, store, world)
-        too_long = task.training.too_long + task.validation.too_long
-        if too_long and world.is_main:
-            print(
-                f"skipped {too_long} sections: their first line is longer than --max-length {config.max_length} tokens",
-                file=sys.stderr,
-            )
+        if world.is_main:
+            print(task.describe_songs(), file=sys.stderr)
         train_run(task, config, world, store)
 
 

@@ -33,20 +33,26 @@ class FlatBatch:
 class FlatShapes:
     """The few lengths of sequences, numbers of rows and widths that flat batches can have.
 
-    `lengths`: integers [E], the tokens of each section that will occur. `tokens_per_batch`: maximum number of tokens.
+    `lengths`: integers [E], the tokens of each section. `tokens_per_batch`: maximum number of tokens of a batch.
+    `most_tokens`: the same, or fewer if there are not so many.
     """
 
     def __init__(self, lengths: np.ndarray, tokens_per_batch: int):
-        self.tokens_per_batch = tokens_per_batch
+        self.most_tokens = min(tokens_per_batch, int(lengths.sum()))
         self.widths = choose_widths(np.bincount(lengths), _MOST_WIDTHS)[-1]
 
     def tokens(self, real: int) -> int:
         """The length of a sequence with `real` tokens."""
-        return min(_round_up(real, -(-self.tokens_per_batch // _MOST_TOKEN_COUNTS)), self.tokens_per_batch)
+        return min(_round_up(real, -(-self.most_tokens // _MOST_TOKEN_COUNTS)), self.most_tokens)
 
     def rows(self, sections: int, width: int) -> int:
         """The rows of a block with this many sections."""
-        return _round_up(sections, -(-self.tokens_per_batch // (width * _MOST_ROW_COUNTS)))
+        return _round_up(sections, -(-self.most_tokens // (width * _MOST_ROW_COUNTS)))
+
+    def padded_lengths(self, lengths: np.ndarray) -> np.ndarray:
+        """int64 [S]: the width of the row of each section. `lengths`: integers [S]."""
+        padded: np.ndarray = self.widths[np.searchsorted(self.widths, lengths)]
+        return padded
 
 
 def make_flat_batch(sections: Examples, indices: np.ndarray, vocabulary: Vocabulary, shapes: FlatShapes) -> FlatBatch:

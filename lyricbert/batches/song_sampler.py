@@ -46,17 +46,25 @@ class SongSampler(Sampler):
     song is added as a negative.
 
     `lengths`: integers [S], tokens of each section. `song`: int64 [S], ascending; each song has at least two sections.
-    Raises `UserError` if a song cannot be split into parts of at least two sections and at most half of
-    `tokens_per_batch`.
+    `padded_lengths`: integers [S], the tokens of each section in a padded row, for `largest`. Raises `UserError` if a
+    song cannot be split into parts of at least two sections and at most half of `tokens_per_batch`.
     """
 
     version = 4
 
     def __init__(
-        self, lengths: np.ndarray, song: np.ndarray, tokens_per_batch: int, global_micro_batches: int, seed: int
+        self,
+        lengths: np.ndarray,
+        song: np.ndarray,
+        padded_lengths: np.ndarray,
+        tokens_per_batch: int,
+        global_micro_batches: int,
+        seed: int,
     ):
         self.global_micro_batches = global_micro_batches
-        self._lengths, self._tokens_per_batch, self._seed = lengths, tokens_per_batch, seed
+        self._tokens_per_batch, self._seed = tokens_per_batch, seed
+        # Memory grows with the number of tokens and, in attention, also with the width of the rows.
+        self._memory = padded_lengths * (1024 + padded_lengths)
         self._starts = split_songs(lengths, song, tokens_per_batch)
         self._counts = np.diff(self._starts, append=len(lengths))
         self._songs = song[self._starts].tolist()
@@ -88,10 +96,7 @@ class SongSampler(Sampler):
         return [plan[n] if n < len(plan) else np.zeros(0, np.int64) for n in shuffled]
 
     def largest(self) -> list[np.ndarray]:
-        plan = self._plan(0)
-        # Memory grows with the number of tokens and, in attention, also with the lengths of the sections.
-        most = max(plan, key=lambda sections: int((self._lengths[sections] * (1024 + self._lengths[sections])).sum()))
-        return [most]
+        return [max(self._plan(0), key=lambda sections: int(self._memory[sections].sum()))]
 
     def _plan(self, epoch: int) -> list[np.ndarray]:
         """The micro-batches of an epoch, before they are shuffled."""
@@ -106,8 +111,9 @@ class SongSampler(Sampler):
         return self._planned[1]
 
     def _section_of_another_song(self, group: _Group, order: list[int], key: int) -> int:
-        part = next(part for part in order if self._songs[part] not in group.songs)
-        draw = int(top_bits(hash64(key, np.array([part])), 62)[0])
+        draw = int(top_bits(hash64(key, np.array(group.parts[:1])), 62)[0])
+        first = draw % len(order)
+        part = next(part for part in order[first:] + order[:first] if self._songs[part] not in group.songs)
         return int(self._starts[part]) + draw % int(self._counts[part])
 
     def _sections(self, group: _Group) -> np.ndarray:

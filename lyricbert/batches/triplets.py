@@ -15,13 +15,15 @@ class LabelledSections:
     """S sections of a split, each labelled with its song. Each song has at least two sections.
 
     `song`: int64 [S], ascending, the song of each section. `songs`: number of songs. `all_songs`: their number before
-    `max_songs` was applied. `too_long`: number of sections left out because their first line is too long.
+    `max_songs` was applied. `too_few`: number of songs left out because they have fewer than two different sections.
+    `too_long`: number of sections left out because their first line is too long.
     """
 
     sections: Examples
     song: np.ndarray
     songs: int
     all_songs: int
+    too_few: int
     too_long: int
 
 
@@ -31,13 +33,14 @@ class Triplets:
 
     `sections`: the S sections that occur in them. `song`: int64 [S], the song of each section. `rows`: int64 [3, T],
     anchors, positives and negatives as indices into `sections`. `all_triplets`: number of triplets before `most` was
-    applied. `too_long`: see `LabelledSections`.
+    applied. `too_few`, `too_long`: see `LabelledSections`.
     """
 
     sections: Examples
     song: np.ndarray
     rows: np.ndarray
     all_triplets: int
+    too_few: int
     too_long: int
 
 
@@ -56,8 +59,10 @@ def labelled_sections(
     usable = np.flatnonzero(has_two)
     by_hash = np.argsort(hash64(derive_key("songs", key), usable), kind="stable")
     chosen = usable[by_hash][:max_songs]
+    too_long = int(np.count_nonzero(distinct) - np.count_nonzero(fits))
     if len(chosen) < 2:
         remedy = "add songs" if max_songs is None else "add songs or raise --max-songs"
+        remedy = f"raise --max-length {max_length}, or add songs" if too_long else remedy
         raise UserError(
             f"{store.path}: {'training' if split == TRAIN else 'validation'} needs at least two songs with two"
             f" different sections for triplets, but has {len(chosen)}; {remedy}"
@@ -70,7 +75,8 @@ def labelled_sections(
         song=song[wanted],
         songs=len(chosen),
         all_songs=len(usable),
-        too_long=int(np.count_nonzero(distinct) - np.count_nonzero(fits)),
+        too_few=int(np.count_nonzero(store.song_split == split)) - len(usable),
+        too_long=too_long,
     )
 
 
@@ -94,7 +100,8 @@ def held_out_triplets(store: TokenStore, max_length: int, most: int) -> Triplets
     chosen = rows[:, np.sort(by_hash[:most])]
     used, renumbered = np.unique(chosen, return_inverse=True)
     sections = labelled.sections.take(used)
-    return Triplets(sections, labelled.song[used], renumbered.reshape(3, -1), rows.shape[1], labelled.too_long)
+    left_out = (labelled.too_few, labelled.too_long)
+    return Triplets(sections, labelled.song[used], renumbered.reshape(3, -1), rows.shape[1], *left_out)
 
 
 def draw_triplets(song: np.ndarray, ids: np.ndarray, key: int) -> np.ndarray:

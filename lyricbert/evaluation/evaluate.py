@@ -181,7 +181,7 @@ def embed(
 ) -> torch.Tensor:
     """Embed all sections in batches of `shapes`. Every rank gets all embeddings: float32 [S, hidden], on the CPU."""
     embeddings = torch.zeros(len(sections), encoder.bert.config.hidden_size)
-    batches = cut_by_tokens(sections.lengths, shapes.tokens_per_batch)
+    batches = cut_by_tokens(sections.lengths, shapes.most_tokens)
     with evaluating(encoder):
         for indices in batches[world.rank :: world.size]:
             batch = make_flat_batch(sections, indices, vocabulary, shapes)

@@ -43,9 +43,9 @@ def format_report(report: dict[str, Any]) -> str:
     triplet, masked = report["figures"]["triplet_loss"]["songs"], report["figures"]["mlm_loss"]["songs"]
     lines += [
         "",
-        f"Each training used {counts['songs']:,} of {counts['all_songs']:,} songs. The figures are those of"
-        f" {counts['triplets']:,} of {counts['all_triplets']:,} held-out triplets and {counts['lines']:,} of"
-        f" {counts['all_lines']:,} held-out lines. Songs, triplets and lines were chosen by hash.",
+        f"Each training used {counts['songs']:,} of {counts['all_songs']:,} songs with at least two different sections."
+        f" The figures are those of {counts['triplets']:,} of {counts['all_triplets']:,} held-out triplets and"
+        f" {counts['lines']:,} of {counts['all_lines']:,} held-out lines. All were chosen by hash.",
         "",
         f"The intervals come from {RESAMPLES} paired bootstrap samples of the held-out songs: {triplet} songs with"
         f" triplets, {masked} songs with lines. Figures after triplet training are means over {config['seeds']} seeds."

@@ -60,20 +60,35 @@ class TripletTask:
         longest = min(config.max_length, encoder.bert.config.max_position_embeddings)
         self.training = labelled_sections(store, TRAIN, longest, derive_key("triplets", config.seed), config.max_songs)
         self.validation = held_out_triplets(store, longest, config.eval_triplets)
+        lengths, held_out = self.training.sections.lengths, self.validation.sections.lengths
+        self._shapes = FlatShapes(lengths, config.tokens_per_batch)
         self.sampler = SongSampler(
-            self.training.sections.lengths,
+            lengths,
             self.training.song,
+            self._shapes.padded_lengths(lengths),
             config.tokens_per_batch,
             resolve_micro_batches(config.global_micro_batches, world.size),
             config.seed,
         )
-        lengths = np.concatenate([self.training.sections.lengths, self.validation.sections.lengths])
-        self._shapes = FlatShapes(lengths, config.tokens_per_batch)
+        # Shapes of its own, because the shapes of training decide on dropout, and so on the weights.
+        self._evaluation_shapes = FlatShapes(held_out, max(config.tokens_per_batch, int(held_out.max())))
+
+    def describe_songs(self) -> str:
+        """How many songs are trained on, and how much is left out, in words."""
+        songs, all_songs = self.training.songs, self.training.all_songs
+        too_few = self.training.too_few + self.validation.too_few
+        too_long = self.training.too_long + self.validation.too_long
+        lines = [f"training on {songs} of {all_songs} songs, with {self.validation.rows.shape[1]} held-out triplets"]
+        if too_few:
+            lines.append(f"left out {too_few} songs: they have fewer than two different sections")
+        if too_long:
+            lines.append(f"left out {too_long} sections: their first line is longer than --max-length")
+        return "\n".join(lines)
 
     def micro_batch(self, indices: np.ndarray, epoch: int) -> MicroBatch:
         """The micro-batch of the sections `indices`, int64 [S].
 
-        An empty one encodes one section and has no triplets, so that every rank runs the model.
+        An empty one encodes one section, so that every rank runs the model, but it counts as nothing.
         """
         sections = indices if len(indices) else np.array([0])
         batch = make_flat_batch(self.training.sections, sections, self._vocabulary, self._shapes)
@@ -82,10 +97,10 @@ class TripletTask:
         songs, rows = torch.from_numpy(song), torch.from_numpy(drawn)
         return MicroBatch(
             inputs=(songs, rows, batch.row, *batch.inputs),
-            examples=self.training.sections.first_line[sections],
+            examples=self.training.sections.first_line[indices],
             terms=count_terms(songs, rows, self._config.loss),
-            lines=batch.lines,
-            real_tokens=batch.real_tokens,
+            lines=batch.lines if len(indices) else 0,
+            real_tokens=batch.real_tokens if len(indices) else 0,
             padded_tokens=len(batch.inputs[0]),
             triplets=rows.shape[1],
         )
@@ -98,7 +113,7 @@ class TripletTask:
             self._vocabulary,
             self._world,
             self._precision,
-            self._shapes,
+            self._evaluation_shapes,
         )
         return triplet_scores(embeddings, self.validation, self._config.distance, self._config.margin)
 

@@ -49,9 +49,16 @@ def test_there_are_few_shapes(sections, tokenizer):
     assert max(tokens) <= 512
     assert len(tokens) <= 64
     assert len({width for _, width in blocks}) <= 6
-    large = FlatShapes(sections.lengths, 16_384)
+    assert FlatShapes(sections.lengths, 500).tokens(499) == 500  # the budget is no multiple of the 64 lengths
+    large = FlatShapes(np.tile(sections.lengths, 50), 16_384)
     for width in large.widths.tolist():
         assert len({large.rows(count, width) for count in range(1, 16_384 // width + 1)}) <= 9
+
+
+def test_a_budget_above_all_tokens_adds_no_padding(sections):
+    total = int(sections.lengths.sum())
+    assert FlatShapes(sections.lengths, 1_000_000).tokens(total // 2) < total // 2 * 1.04
+    assert FlatShapes(sections.lengths, 1_000_000).most_tokens == total
 
 
 def test_batches_for_an_evaluation_have_every_section_once():

@@ -13,7 +13,7 @@ def make_sampler(counts, budget=512, micro_batches=4, seed=0, longest=64):
     """A sampler of songs with these numbers of sections of random lengths."""
     lengths = np.random.default_rng(seed).integers(5, longest + 1, size=sum(counts))
     song = np.repeat(np.arange(len(counts)) * 7, counts)  # songs of a split have gaps between their numbers
-    return SongSampler(lengths, song, budget, micro_batches, seed), lengths, song
+    return SongSampler(lengths, song, lengths, budget, micro_batches, seed), lengths, song
 
 
 def epoch(sampler, number):
@@ -91,9 +91,21 @@ def test_two_songs_and_a_song_that_is_left_alone():
     sampler, _, song = make_sampler([2, 2], budget=4096)
     assert [sorted(set(song[batch])) for batch in epoch(sampler, 0) if len(batch)] == [[0, 7]]
     lengths, song = np.full(12, 60), np.repeat([0, 1, 2], 4)  # two songs fill the budget, the third is left alone
-    sampler = SongSampler(lengths, song, 480, 1, seed=0)
-    for number in range(20):
-        assert sorted(len(batch) for batch in epoch(sampler, number)) == [5, 8]
+    sampler = SongSampler(lengths, song, lengths, 480, 1, seed=0)
+    added = set()
+    for number in range(60):
+        small, large = sorted(epoch(sampler, number), key=len)
+        assert (len(small), len(large)) == (5, 8)
+        alone = song[small][2]
+        added |= {(alone, section) for section in small[song[small] != alone].tolist()}
+    assert len(added) > 18  # of 24 pairs of a song and a section of another
+
+
+def test_parts_of_a_very_long_song_get_different_negatives():
+    sampler, _, song = make_sampler([400, 3, 3, 3, 3, 3])
+    added = [int(batch[song[batch] != 0][0]) for batch in epoch(sampler, 0) if (song[batch] != 0).sum() == 1]
+    assert len(added) > 20
+    assert len(set(added)) > 5
 
 
 def test_long_songs_are_split_into_parts_of_at_least_two_sections_and_half_the_budget():
@@ -115,7 +127,22 @@ def test_long_songs_are_split_into_parts_of_at_least_two_sections_and_half_the_b
 def test_sections_that_are_too_long_for_two_songs_are_refused(lengths, song, enough):
     lengths, song = np.array(lengths), np.array(song)
     with pytest.raises(UserError, match=rf"--tokens-per-batch 200: .* raise it to at least {enough}, or lower"):
-        SongSampler(lengths, song, 200, 1, 0)
+        SongSampler(lengths, song, lengths, 200, 1, 0)
     with pytest.raises(UserError, match="raise it"):
-        SongSampler(lengths, song, enough - 2, 1, 0)
-    assert SongSampler(lengths, song, enough, 1, 0).steps(1) >= 1
+        SongSampler(lengths, song, lengths, enough - 2, 1, 0)
+    assert SongSampler(lengths, song, lengths, enough, 1, 0).steps(1) >= 1
+
+
+def test_micro_batches_are_shuffled():
+    """The last ones to be filled, which have the most room left, are not always at the end of an epoch."""
+    sampler, lengths, _ = make_sampler([4, 5, 3, 9] * 50)
+    emptiest = [int(np.argmin([lengths[batch].sum() for batch in epoch(sampler, number)])) for number in range(8)]
+    assert max(emptiest) - min(emptiest) > sampler.steps(1) * 4 // 4
+
+
+def test_the_largest_micro_batch_has_the_most_padded_tokens_of_the_first_epoch():
+    lengths = np.array([60, 60] * 4 + [64, 3] * 40)
+    song = np.repeat(np.arange(44), 2)
+    sampler = SongSampler(lengths, song, np.full(88, 64), 512, 1, seed=0)
+    (largest,) = sampler.largest()
+    assert len(largest) == max(len(batch) for batch in epoch(sampler, 0))

@@ -49,6 +49,20 @@ def test_attention_equals_that_of_torch(width, masked):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gradients_of_attention_are_those_of_finite_differences(masked, rate):
+    arguments = [torch.randn(2, 2, 5, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    numbers = torch.tensor([0, 0, 1, 1, 1])
+    visible = (numbers[:, None] == numbers[None, :]).expand(2, 1, 5, 5) if masked else None
+
+    def seeded(query, key, value):
+        torch.manual_seed(0)  # the same elements are dropped each time
+        return attend(query, key, value, visible, rate)
+
+    assert torch.autograd.gradcheck(seeded, arguments)
+
+
 def test_both_gradients_of_a_shared_matrix_add_up():
     torch.manual_seed(0)
     matrix = torch.randn(11, 4, requires_grad=True)
