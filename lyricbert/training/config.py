@@ -169,8 +169,9 @@ class HookConfig:
         choices=SAVED_MODELS,
         omit_default=True,
         advice="Use `best` with `--eval-every` if the held-out loss rises before the end. A resumed run must then keep"
-        " `--eval-every` (with `train_mlm.py` also `--eval-examples`). If `RUN/checkpoints` has no valid checkpoint"
-        " of the best evaluation when a run resumes, the best is chosen from later evaluations. A message says so.",
+        " `--eval-every` (with `train_mlm.py` also `--eval-examples`, with `train_triplet.py` also `--eval-triplets`). If"
+        " `RUN/checkpoints` has no valid checkpoint of the best evaluation when a run resumes, the best is chosen from"
+        " later evaluations. A message says so.",
     )
     profile: bool = option(
         f"write a torch.profiler trace of {PROFILED_STEPS} early steps to the TensorBoard directory",
