@@ -169,7 +169,7 @@ class HookConfig:
         choices=SAVED_MODELS,
         omit_default=True,
         advice="Use `best` with `--eval-every` if the held-out loss rises before the end. A resumed run must then keep"
-        " `--eval-every` (with `train_mlm.py` also `--eval-examples`, with `train_triplet.py` also `--eval-triplets`). If"
+        " `--eval-every` (and `--eval-examples` of `train_mlm.py`, `--eval-triplets` of `train_triplet.py`). If"
         " `RUN/checkpoints` has no valid checkpoint of the best evaluation when a run resumes, the best is chosen from"
         " later evaluations. A message says so.",
     )
