@@ -37,7 +37,7 @@ class PairedDifference:
 
     def verdict(self, lower_is_better: bool) -> str:
         """`helped` or `hurt` if the interval excludes 0 and there are `FEWEST_SONGS` or more, else `cannot tell`."""
-        if self.songs < FEWEST_SONGS or self.low <= 0 <= self.high:
+        if self.songs < FEWEST_SONGS or not (self.low > 0 or self.high < 0):
             return "cannot tell"
         return "helped" if (self.high < 0) == lower_is_better else "hurt"
 

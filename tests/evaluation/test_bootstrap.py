@@ -16,6 +16,11 @@ def test_equal_models_give_cannot_tell():
     assert paired.verdict(lower_is_better=True) == "cannot tell"
 
 
+def test_nothing_is_decided_by_what_is_not_a_number():
+    unknown = PairedDifference(1.0, float("nan"), float("nan"), float("nan"), float("nan"), 50)
+    assert unknown.verdict(lower_is_better=True) == unknown.verdict(lower_is_better=False) == "cannot tell"
+
+
 def test_the_verdict_depends_on_whether_lower_is_better():
     base = np.random.default_rng(0).random(200)
     lower = paired_difference(base, base - 0.1, np.ones(200))

@@ -187,6 +187,32 @@ def test_a_second_command_in_the_same_directory_is_refused(out, run, monkeypatch
         assert "in use by another run" in refused(out, run, "--seeds", 3)
 
 
+def test_a_command_that_adds_results_before_the_lock_is_taken_is_noticed(tmp_path, run, monkeypatch):
+    """Models are loaded between the first look and the lock. Meanwhile, another command can start and end."""
+    out, hold = tmp_path / "out", run_module.hold_directory
+
+    def late(*arguments):
+        monkeypatch.undo()
+        run(out, "--seeds", 1, "--lr", 2e-3)
+        return hold(*arguments)
+
+    for flags, said in ((("--lr", 1e-3), "--lr 0.002, but"), (("--lr", 2e-3, "--seeds", 2), "just changed")):
+        shutil.rmtree(out, ignore_errors=True)
+        monkeypatch.setattr(run_module, "hold_directory", late)
+        with pytest.raises(UserError, match=said):
+            run(out, *flags)
+        report = (out / "report.json").read_bytes()
+        assert run(out, "--seeds", 1, "--lr", 2e-3) == report
+
+
+def test_a_diverged_training_is_refused_and_not_stored(tmp_path, run):
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"base-seed-0: its metrics are not finite, because the training diverged"):
+        run(out, "--lr", 1e10, "--seeds", 1)
+    assert not (out / "report.json").exists()
+    assert {path.name for path in (out / "results").iterdir()} == UNTRAINED
+
+
 def test_a_bad_model_or_setting_leaves_no_directory(tmp_path, run):
     (tmp_path / "empty").mkdir()
     for flags, models, said in (
@@ -303,7 +329,7 @@ def test_the_report_says_how_much_of_the_data_it_used(tmp_path, run):
     assert counts["all_songs"] == 48
     assert counts["all_lines"] > 100 and counts["all_triplets"] > 20
     shown = (tmp_path / "out/report.md").read_text()
-    assert f"Each training used 12 of {counts['all_songs']} songs." in shown
+    assert f"Each training used 12 of {counts['all_songs']} songs with at least two different sections." in shown
     assert f"20 of {counts['all_triplets']} held-out triplets and 30 of {counts['all_lines']} held-out lines" in shown
 
 

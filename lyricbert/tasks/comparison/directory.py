@@ -41,15 +41,18 @@ def _is_filled(out: Path) -> bool:
 
 
 @contextmanager
-def hold_directory(config: CompareConfig, results: ResultStore) -> Iterator[None]:
+def hold_directory(config: CompareConfig, results: ResultStore, found: set[str]) -> Iterator[None]:
     """Create OUT if needed, and hold its lock for the duration of the block.
 
-    Removes the report of an earlier command, so that no launcher takes it for the new one. Raises `UserError` if
-    another command has the lock, or if OUT is not writable.
+    Removes the report of an earlier command, so that no launcher takes it for the new one. `found`: names of the pieces
+    that had a result when the work was planned. Raises `UserError` if another command has the lock or has added results
+    since then, or if OUT is not writable.
     """
     out = config.out
     with lock_run_directory(out):
         check_directory(out)
+        if results.stored_names()[0] != found:
+            raise UserError(f"{out}: another command has just changed it; run the same command again")
         with write_errors_as_user_error(out, _REMEDY):
             for path in (out / "report.json", out / "report.md"):
                 path.unlink(missing_ok=True)

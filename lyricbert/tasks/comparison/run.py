@@ -1,9 +1,13 @@
 """Runs a comparison: measures the pieces that OUT does not have yet, and makes the report of all pieces."""
 
+import hashlib
+import json
+import socket
 import sys
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import torch
 
 from lyricbert.errors import UserError, clean_up_at_signal
@@ -33,8 +37,10 @@ def compare_models(config: CompareConfig, store: TokenStore, world: World) -> di
     with world.raise_on_all_ranks():
         _refuse_seen_songs(config, store)
         results = ResultStore(config.out, identify(config, store, resolve_precision(config.precision, world.device)))
-        missing = _find_missing(results, wanted) if world.is_main else []
-    missing = _share_from_main(missing, wanted, world)
+        found = _find_results(results) if world.is_main else set()
+    with world.raise_on_all_ranks():
+        _refuse_another_identity(results.identity, world)
+    missing = _share_from_main([piece for piece in wanted if piece.name not in found], wanted, world)
     with world.raise_on_all_ranks():  # without missing pieces, no model is loaded
         measurer = Measurer(config, store, world.device) if missing else None
     report = None
@@ -42,7 +48,7 @@ def compare_models(config: CompareConfig, store: TokenStore, world: World) -> di
         stack.enter_context(clean_up_at_signal(_say_how_to_continue))
         with world.raise_on_all_ranks():
             if world.is_main:
-                stack.enter_context(hold_directory(config, results))
+                stack.enter_context(hold_directory(config, results, found))
         if measurer is not None:
             _measure(missing, measurer, results, world)
         with world.raise_on_all_ranks():
@@ -59,12 +65,24 @@ def _refuse_seen_songs(config: CompareConfig, store: TokenStore) -> None:
             raise UserError(f"--{side} {name} {problem}")
 
 
-def _find_missing(results: ResultStore, wanted: list[Piece]) -> list[Piece]:
+def _find_results(results: ResultStore) -> set[str]:
+    """The names of the pieces with a valid result. Prints a warning for each damaged result. Raises `UserError`."""
     check_directory(results.out)
-    stored, warnings = results.stored_names()
+    names, warnings = results.stored_names()
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr, flush=True)
-    return [piece for piece in wanted if piece.name not in stored]
+    return names
+
+
+def _refuse_another_identity(identity: dict[str, Any], world: World) -> None:
+    """Raise `UserError` if this rank sees another store or model, or runs in another precision, than rank 0."""
+    digest = int.from_bytes(hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()[:7])
+    of_main = int(world.sum(torch.tensor(digest if world.is_main else 0)))
+    if digest != of_main:
+        raise UserError(
+            f"rank {world.rank} on {socket.gethostname()} has another store, model or precision than rank 0; give"
+            " directories that all nodes share, and --precision"
+        )
 
 
 def _share_from_main(missing: list[Piece], wanted: list[Piece], world: World) -> list[Piece]:
@@ -84,9 +102,17 @@ def _measure(missing: list[Piece], measurer: Measurer, results: ResultStore, wor
                 break
             progress.begin(piece)
             result = measurer.measure(piece, [progress])
+            _refuse_diverged(piece, result)
             _refuse_changed_model(piece.side, measurer.name_of(piece), results)
             results.write(piece, result)
             progress.end(piece, result)
+
+
+def _refuse_diverged(piece: Piece, result: Result) -> None:
+    """Raise `UserError` if a metric is not finite."""
+    if not all(np.isfinite(sums.value).all() for sums in result.figures.values()):
+        reason = "the model is damaged" if piece.seed is None else "the training diverged; lower --lr"
+        raise UserError(f"{piece.name}: its metrics are not finite, because {reason}")
 
 
 def _refuse_changed_model(side: str, name: str, results: ResultStore) -> None:
