@@ -14,9 +14,6 @@ from lyricbert.batches.plan import make_plan
 from lyricbert.errors import UserError
 from lyricbert.hashing import derive_key, permute
 
-# The default number in a step is at least this. So 1, 2 and 4 processes train the same steps.
-_FEWEST_MICRO_BATCHES = 4
-
 
 class Sampler(ABC):
     """The micro-batches of every step. All ranks have the same number of micro-batches.
@@ -152,13 +149,13 @@ class LengthBucketSampler(EqualEpochSampler):
         return self._order.at(epoch, places).reshape(-1, 1)
 
 
-def resolve_micro_batches(asked: int | None, processes: int) -> int:
-    """Return the micro-batches of a step: `asked`, or the smallest multiple of `processes` that is at least 4.
+def resolve_micro_batches(asked: int | None, processes: int, fewest: int) -> int:
+    """Return the micro-batches of a step: `asked`, or the smallest multiple of `processes` that is at least `fewest`.
 
     Raises `UserError` if `processes` does not divide `asked`.
     """
     if asked is None:
-        return -(-_FEWEST_MICRO_BATCHES // processes) * processes
+        return -(-fewest // processes) * processes
     if asked % processes:
         raise UserError(f"--global-micro-batches {asked}: must be a multiple of the number of processes, {processes}")
     return asked

@@ -2,9 +2,10 @@
 
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from lyricbert.config import option, with_default
-from lyricbert.training.config import LoopConfig, PathConfig
+from lyricbert.training.config import LoopConfig, PathConfig, micro_batches_option
 
 LAYOUTS = ("padded", "packed")
 LOSSES = ("triplet", "batch-hard", "soft-margin", "semi-hard", "infonce")
@@ -76,6 +77,9 @@ class TripletConfig(LoopConfig):
     epochs: int = with_default(LoopConfig, "epochs", 2)
     tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 1024)
     lr: float = with_default(LoopConfig, "lr", 2e-4)
+    # A section is encoded once, so a step of four would have few updates of the weights in an epoch.
+    fewest_micro_batches: ClassVar[int] = 2
+    global_micro_batches: int | None = micro_batches_option(fewest_micro_batches)
     loss: str = option(
         "training loss: triplet (hinge), batch-hard (hinge on the hardest pairs of a micro-batch), soft-margin"
         " (softplus), semi-hard (hinge on the closest negatives beyond the positive) or infonce (cross-entropy over the"

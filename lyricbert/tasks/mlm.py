@@ -46,7 +46,7 @@ class MaskedLMTask:
         self._tables = MaskingTables.of(self._vocabulary)
         self._examples, validation = unit_examples(store, config.unit, model.bert.config.max_position_embeddings)
         lengths = self._examples.lengths
-        micro_batches = resolve_micro_batches(config.global_micro_batches, world.size)
+        micro_batches = resolve_micro_batches(config.global_micro_batches, world.size, config.fewest_micro_batches)
         budget = (config.tokens_per_batch, micro_batches, config.seed)
         if config.layout == "packed":
             width = max(_PACKED_WIDTH, int(lengths.max()))

@@ -67,7 +67,7 @@ class TripletTask:
             self.training.song,
             self._shapes.padded_lengths(lengths),
             config.tokens_per_batch,
-            resolve_micro_batches(config.global_micro_batches, world.size),
+            resolve_micro_batches(config.global_micro_batches, world.size, config.fewest_micro_batches),
             config.seed,
         )
         # Shapes of its own, because the shapes of training decide on dropout, and so on the weights.

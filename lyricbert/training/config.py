@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from lyricbert.config import option
 
@@ -9,6 +10,18 @@ PRECISIONS = ("bf16", "fp16", "fp32")
 DECAYS = ("linear", "cosine", "constant")
 SAVED_MODELS = ("last", "best")
 PROFILED_STEPS = 5
+
+
+def micro_batches_option(fewest: int) -> Any:
+    """The flag for the number of micro-batches in a step. By default it is at least `fewest`."""
+    return option(
+        "number of micro-batches in a step, over all processes; must be a multiple of the number of processes"
+        f" (default: smallest multiple of the number of processes that is at least {fewest})",
+        None,
+        check="positive",
+        advice="Raise it for larger steps without more memory. With the same value, any number of processes that"
+        " divides it trains the same steps. Without the flag, a resumed run keeps its value.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +94,8 @@ class LoopConfig:
         advice="Raise it until the GPU's memory is full. The largest micro-batch is tried first, so a value that is too"
         " high usually fails at once. In triplet training, it must hold two songs, or parts of songs.",
     )
-    global_micro_batches: int | None = option(
-        "number of micro-batches in a step, over all processes; must be a multiple of the number of processes"
-        " (default: smallest multiple of the number of processes that is at least 4)",
-        None,
-        check="positive",
-        advice="Raise it for larger steps without more memory. With the same value, any number of processes that"
-        " divides it trains the same steps. Without the flag, a resumed run keeps its value.",
-    )
+    fewest_micro_batches: ClassVar[int] = 4
+    global_micro_batches: int | None = micro_batches_option(fewest_micro_batches)
     precision: str | None = option(
         "autocast dtype: bf16, fp16 or fp32 (default: bf16 if the device supports it, else fp32)",
         None,

@@ -61,7 +61,7 @@ def _resolve_micro_batches(config: RunConfig, processes: int) -> int:
             f"{config.out}: the run to resume has {recorded} micro-batches in a step, not a multiple of {processes}"
             f" processes; start a number of processes that divides {recorded}, or give another --out"
         )
-    return resolve_micro_batches(recorded or config.global_micro_batches, processes)
+    return resolve_micro_batches(recorded or config.global_micro_batches, processes, config.fewest_micro_batches)
 
 
 def _resume_from_own_checkpoint_after_restart(config: ConfigT) -> ConfigT:

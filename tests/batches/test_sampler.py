@@ -105,11 +105,11 @@ def test_impossible_plans_are_refused():
 
 
 def test_the_default_of_micro_batches_is_the_smallest_multiple_of_the_processes_above_three():
-    resolved = {processes: resolve_micro_batches(None, processes) for processes in (1, 2, 3, 4, 5, 6, 7, 8, 64)}
+    resolved = {processes: resolve_micro_batches(None, processes, 4) for processes in (1, 2, 3, 4, 5, 6, 7, 8, 64)}
     assert resolved == {1: 4, 2: 4, 3: 6, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 64: 64}
-    assert resolve_micro_batches(3, 1) == resolve_micro_batches(3, 3) == 3
+    assert resolve_micro_batches(3, 1, 4) == resolve_micro_batches(3, 3, 4) == 3
     with pytest.raises(UserError, match="--global-micro-batches 6: must be a multiple of the number of processes, 4"):
-        resolve_micro_batches(6, 4)
+        resolve_micro_batches(6, 4, 4)
 
 
 @st.composite
