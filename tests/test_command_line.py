@@ -79,7 +79,7 @@ def test_docs_list_every_flag_of_compare(capsys):
     flags = flags_of(help_of(compare, capsys))
     section = page().split("\n## compare\n")[1].split("\n## ")[0]
     assert set(re.findall(r"`(--[a-z-]+)`", section)) == set(flags)
-    assert "`--tokens-per-batch` (4096)" in section  # a default of its own
+    assert "`--tokens-per-batch` (2048)" in section  # a default of its own
     assert "`--epochs`," in section  # the default of train_triplet.py
 
 
