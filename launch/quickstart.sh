@@ -60,7 +60,8 @@ once() {
         echo "$done_with" > "$output.settings"
         "${@:2}"
     elif [ "$done_with" != "$(cat "$output.settings" 2> /dev/null)"$'\n' ]; then
-        fail "$OUT/$output: made with other settings (listed in $output.settings); remove it or give another OUT"
+        # The trainings beside a report can be used again. A run must go as a whole: without its model it would resume.
+        fail "$OUT/${1%/model}: made with other settings (listed in $output.settings); remove it or give another OUT"
     fi
 }
 done_with=
@@ -86,7 +87,8 @@ OUT=$(cd "$OUT" && pwd)
 if [ -d "$OUT/store" ] && [ -n "$(find -L "$SOURCE" -type f -newer "$OUT/store/meta.json" -print -quit)" ]; then
     fail "$OUT: $SOURCE has changed since the store was made; remove $OUT or give another OUT"
 fi
-trap 'echo "Stopped before the end. Finished stages are kept. Run the same command to resume." >&2' EXIT
+# Status 2 is that of a mistake, which the same command would repeat.
+trap '[ $? = 2 ] || echo "Stopped before the end. Finished stages are kept. Run the same command to resume." >&2' EXIT
 
 say "1/5 Install into $REPO/.venv"
 install -r "$REPO/requirements.txt"

@@ -24,11 +24,17 @@ is_preempted() {
     [[ $(scontrol show job "$SLURM_JOB_ID") =~ PreemptTime=[0-9] ]]
 }
 
+# version FILE: what changes if a file or directory is replaced. Fails if it does not exist.
+version() {
+    stat -c '%i %y' "$1" 2>/dev/null
+}
+
 # start RESULT SCRIPT|-m MODULE ARGUMENT...: runs the script or module. RESULT is a file or directory that exists only
-# once it has finished.
+# once it has finished. It may be there from an earlier job, until the program removes it.
 start() {
-    local result=$1 warned=no status=0
+    local result=$1 warned=no status=0 before
     shift
+    before=$(version "$result") || before=none
     echo "job $SLURM_JOB_ID: $SLURM_NNODES nodes x $GPUS processes x $OMP_NUM_THREADS threads, restart ${SLURM_RESTART_COUNT:-0}"
     srun --kill-on-bad-exit=1 "$PYTHON" -m torch.distributed.run \
         --nnodes "$SLURM_NNODES" --nproc-per-node "$GPUS" \
@@ -39,14 +45,15 @@ start() {
     # srun forwards the signal to torchrun, and torchrun to its processes. A trainer saves a checkpoint and ends with
     # status 0. compare ends with another status, and srun ends torchrun on the other nodes.
     trap 'warned=yes; echo "job $SLURM_JOB_ID: SLURM sent SIGUSR2, stopping"; kill -USR2 "$srun" || true' USR2
-    wait "$srun" || status=$?
-    while kill -0 "$srun" 2>/dev/null; do # the trap interrupted the wait, but srun still runs
-        wait "$srun" || status=$?
+    while kill -0 "$srun" 2>/dev/null; do
+        wait "$srun" || true # the trap interrupts it
     done
+    wait "$srun" || status=$?
     if [ "$warned" = no ] && ! is_preempted; then
         exit "$status"
     fi
-    if [ ! -e "$result" ]; then
+    # A program that found its result complete keeps it, and ends with status 0.
+    if [ ! -e "$result" ] || [[ $status != 0 && $(version "$result") = "$before" ]]; then
         echo "job $SLURM_JOB_ID: not finished, requeued"
         scontrol requeue "$SLURM_JOB_ID"
     fi

@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import resource
 import signal
 import string
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -225,3 +227,14 @@ def finish(process: ForkedCommand | subprocess.Popen) -> str:
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     return errors
+
+
+@contextmanager
+def no_file_beyond(limit: int) -> Iterator[None]:
+    """Writes beyond `limit` bytes in a file fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -181,25 +181,31 @@ def test_sbatch_passes_a_failure_on(cluster, store_dir):
 
 
 @pytest.mark.parametrize(
-    ("stopped", "finished", "status", "ends", "requeued"),
+    ("stopped", "result", "status", "ends", "requeued"),
     [
-        (None, False, 0, 0, False),
-        (None, False, 2, 2, False),  # so that jobs that depend on this one are cancelled
-        ("warned", False, 1, 0, True),  # torchrun fails after a signal, even if its processes do not
-        ("warned", True, 1, 0, False),
-        ("preempted", False, 1, 0, True),
-        ("preempted", True, 1, 0, False),
+        (None, "none", 0, 0, False),
+        (None, "none", 2, 2, False),  # so that jobs that depend on this one are cancelled
+        ("warned", "none", 1, 0, True),  # torchrun fails after a signal, even if its processes do not
+        ("warned", "new", 1, 0, False),
+        ("warned", "old", 1, 0, True),
+        ("warned", "old", 0, 0, False),  # it had nothing to do
+        ("preempted", "none", 1, 0, True),
+        ("preempted", "new", 1, 0, False),
+        ("preempted", "old", 1, 0, True),
+        ("preempted", "old", 0, 0, False),
     ],
 )
 @pytest.mark.parametrize("task", PROGRAMS)
 def test_a_job_is_requeued_only_if_slurm_stopped_it_before_it_finished(
-    task, stopped, finished, status, ends, requeued, cluster
+    task, stopped, result, status, ends, requeued, cluster
 ):
-    """A fake interpreter ends with `status`, if warned after the warning."""
+    """A fake interpreter ends with `status`, if warned after the warning. An old result is there before it starts."""
+    if result == "old":
+        (cluster / "run" / RESULTS[task]).mkdir(parents=True)
     steps = [
         '[ "$1" != -c ] || exit 0',  # the check for the package
         "trap 'warned=yes' USR2",
-        f"mkdir -p run/{RESULTS[task] if finished else ''}",
+        f"mkdir -p run/{RESULTS[task] if result == 'new' else ''}",
         "touch started",
         'until [ -n "${warned-}" ]; do sleep 0.01; done' if stopped == "warned" else "",
         f"exit {status}",

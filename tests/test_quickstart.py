@@ -127,6 +127,28 @@ def test_it_ends_with_the_report_and_keeps_finished_stages(box):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.parametrize(
+    ("changed", "remove"),
+    [
+        ({"PREPARE_FLAGS": "--val-fraction 0.3"}, "store"),
+        ({"MLM_FLAGS": "--max-steps 7"}, "mlm"),
+        ({"COMPARE_FLAGS": "--seeds 2"}, "report/report.json"),  # the trainings beside it can be used again
+    ],
+)
+def test_a_result_of_other_settings_is_named_and_nothing_says_to_run_the_same_command(box, changed, remove):
+    """A fake interpreter runs nothing."""
+    (box / "a copy/.venv/bin/python").write_text("#!/bin/sh\n")
+    quickstart(box).communicate(timeout=PATIENCE)  # writes the settings, but no results
+    for name in ("store/meta.json", "mlm/model/config.json", "report/report.json", "report/report.md"):
+        (box / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (box / "out" / name).touch()
+    finish(quickstart(box))
+    settings = f"{remove.split('/')[0]}.settings"
+    assert refuse(quickstart(box, **changed)).endswith(
+        f"\n{box}/out/{remove}: made with other settings (listed in {settings}); remove it or give another OUT\n"
+    )
+
+
 @pytest.mark.parametrize(("installed", "processes"), [(0, 2), (1, 1), (5, 5)])
 def test_the_default_is_one_process_per_gpu_or_two_without_gpus(box, installed, processes):
     """A fake interpreter prints the training command and then fails."""

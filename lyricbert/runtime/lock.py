@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -28,9 +28,10 @@ def lock_run_directory(directory: Path, sleep: Callable[[float], None] = time.sl
 
     The operating system releases the lock when the process ends, even if it is killed. `sleep` is called with the
     seconds to wait between two attempts. Raises `UserError` if another process has the lock, or if the directory is not
-    writable.
+    writable. After a write error, no directory that was created is left.
     """
-    with write_errors_as_user_error(directory, _REMEDY):
+    new = [path for path in (directory, *directory.parents) if not os.path.lexists(path)]
+    with _write_errors(directory, new):
         directory.mkdir(parents=True, exist_ok=True)
         file = (directory / LOCK).open("a+", encoding="utf-8")
     with file:
@@ -41,11 +42,25 @@ def lock_run_directory(directory: Path, sleep: Callable[[float], None] = time.sl
             raise UserError(f"{directory}: in use by another run ({owner}); wait or give another --out") from None
         except OSError as error:
             _say(f"warning: {directory}: cannot be locked ({error.strerror}); start only one run in it")
-        with write_errors_as_user_error(directory, _REMEDY):
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            file.flush()
+        with _write_errors(directory, new):
+            # Without the buffer of `file`, which would be written again when the file is closed.
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
+
+
+@contextmanager
+def _write_errors(directory: Path, new: list[Path]) -> Iterator[None]:
+    """Re-raise a write error as a `UserError`, and remove the `new` ones of `directory` and its parents."""
+    with write_errors_as_user_error(directory, _REMEDY):
+        try:
+            yield
+        except OSError:
+            for path in new:
+                with suppress(OSError):  # another process may have written into it
+                    (path / LOCK).unlink(missing_ok=True)
+                    path.rmdir()
+            raise
 
 
 def _acquire(file: TextIO, directory: Path, sleep: Callable[[float], None]) -> None:

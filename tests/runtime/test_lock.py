@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, call, finish, start, wait_for
+from conftest import ROOT, call, finish, no_file_beyond, start, wait_for
 
 import train_mlm
 from benchmarks.chaos import last_step
@@ -86,3 +86,23 @@ def test_a_file_system_that_is_read_only_is_a_user_error(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     with pytest.raises(UserError, match="cannot be written"), lock_run_directory(tmp_path / "new/deep/run"):
         pass
+
+
+@pytest.mark.parametrize("has", [(), ("run",), ("run", "run/notes")])
+def test_a_full_disk_is_a_user_error_and_leaves_no_new_directory(tmp_path, has):
+    for name in has:
+        (tmp_path / name).mkdir()
+    with no_file_beyond(0):
+        error = error_of_lock(tmp_path / "run/deep/out" if not has else tmp_path / "run")
+    assert isinstance(error, UserError)
+    assert "cannot be written (File too large); free some space" in str(error)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_dir()} == {*has}
+
+
+def error_of_lock(directory) -> Exception | None:
+    """What `lock_run_directory` raises. pytest itself cannot write a report while no file may grow."""
+    try:
+        with lock_run_directory(directory):
+            return None
+    except (UserError, OSError) as error:
+        return error

@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import call, torchrun
+from conftest import call, no_file_beyond, torchrun
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, BertForMaskedLM
@@ -198,17 +197,6 @@ def test_a_full_disk(run, store_dir, model_dir, capfd, share, flags):
     call(train_mlm.main, *arguments(store_dir, model_dir, run))
     assert verify(run / "checkpoints/step-00000006") is None
     assert (run / "model").is_dir()
-
-
-@contextmanager
-def no_file_beyond(limit: int) -> Iterator[None]:
-    """Writes beyond `limit` bytes in a file fail, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_both_processes_stop_if_one_cannot_write(tmp_path, store_dir, model_dir):
