@@ -33,7 +33,7 @@ source "$REPO/launch/submit.sh"
 [ -e "$SOURCE" ] || fail "SOURCE=$SOURCE: no such file or folder; check the path"
 mkdir -p "$OUT" 2> /dev/null || fail "OUT=$OUT: cannot be created; give another OUT"
 OUT=$(cd "$OUT" && pwd)
-[ ! -e "$OUT/report/report.json" ] || fail "$OUT/report: is finished; remove it to compare again, or give another OUT"
+[ ! -e "$OUT/report/report.json" ] || fail "$OUT/report/report.json: is finished; remove it to compare again, or give another OUT"
 if [ -d "$MODEL" ]; then
     MODEL=$(cd "$MODEL" && pwd)
 fi
