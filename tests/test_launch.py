@@ -241,7 +241,7 @@ def test_sbatch_without_the_package_says_how_to_install_it(command, cluster):
     ("script", "settings", "complaint"),
     [
         ("pipeline", {"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
-        ("pipeline", {"OUT": "done"}, "/done/report/report.json: is finished; remove it to compare again, or give another OUT"),
+        ("pipeline", {"OUT": "done"}, "/done/report/report.json: is finished; remove it to compare"),
         ("pipeline", {"OUT": "lyrics.txt/out"}, "OUT=lyrics.txt/out: cannot be created"),
         ("prepare", {"SOURCE": "nowhere"}, "SOURCE=nowhere: no such file or folder"),
         ("prepare", {"DATA": "done"}, "DATA=done: exists already and is not overwritten"),
