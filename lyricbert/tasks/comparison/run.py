@@ -40,7 +40,7 @@ def compare_models(config: CompareConfig, store: TokenStore, world: World) -> di
         found = _find_results(results) if world.is_main else set()
     with world.raise_on_all_ranks():
         _refuse_another_identity(results.identity, world)
-    missing = _share_from_main([piece for piece in wanted if piece.name not in found], wanted, world)
+    missing = _missing_on_main(found, wanted, world)
     with world.raise_on_all_ranks():  # without missing pieces, no model is loaded
         measurer = Measurer(config, store, world.device) if missing else None
     report = None
@@ -85,9 +85,10 @@ def _refuse_another_identity(identity: dict[str, Any], world: World) -> None:
         )
 
 
-def _share_from_main(missing: list[Piece], wanted: list[Piece], world: World) -> list[Piece]:
-    """The list of rank 0, on every rank. Other nodes may see files late."""
-    is_missing = world.sum(torch.tensor([piece in missing for piece in wanted], dtype=torch.int64))
+def _missing_on_main(found: set[str], wanted: list[Piece], world: World) -> list[Piece]:
+    """The pieces that rank 0 has not found, on every rank. Other nodes may see files late."""
+    flags = [world.is_main and piece.name not in found for piece in wanted]
+    is_missing = world.sum(torch.tensor(flags, dtype=torch.int64))
     return [piece for piece, flag in zip(wanted, is_missing.tolist(), strict=True) if flag]
 
 
