@@ -53,10 +53,9 @@ def labelled_sections(
     `max_length` tokens. Raises `UserError` if fewer than two songs remain.
     """
     song = store.song_of_section()
-    distinct = np.repeat(store.song_split == split, np.diff(store.song_offsets)) & store.section_first
+    distinct = (store.song_split == split)[song] & store.section_first
     fits = distinct & (_first_line_lengths(store) <= max_length)
-    has_two = np.bincount(song[fits], minlength=len(store.song_split)) >= 2
-    usable = np.flatnonzero(has_two)
+    usable = np.flatnonzero(np.bincount(song[fits]) >= 2)
     by_hash = np.argsort(hash64(derive_key("songs", key), usable), kind="stable")
     chosen = usable[by_hash][:max_songs]
     too_long = int(np.count_nonzero(distinct) - np.count_nonzero(fits))
@@ -67,7 +66,7 @@ def labelled_sections(
             f"{store.path}: {'training' if split == TRAIN else 'validation'} needs at least two songs with two"
             f" different sections for triplets, but has {len(chosen)}; {remedy}"
         )
-    is_chosen = np.zeros(len(has_two), bool)
+    is_chosen = np.zeros(len(store.song_split), bool)
     is_chosen[chosen] = True
     wanted = fits & is_chosen[song]
     return LabelledSections(
