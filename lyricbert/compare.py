@@ -25,8 +25,8 @@ are refused. OUT/report.json exists only if the last command has finished.
 To distribute the trainings over several processes, replace `python` with
 `torchrun --nproc-per-node 4`. Each process then trains one model at a time. All
 processes must see OUT. On CPUs with the same OMP_NUM_THREADS, the number of
-processes does not change the report (except with --max-minutes). torchrun adds
-lines of its own after an error or a signal, and its exit status is then 1.
+processes does not change the report (except with --max-minutes). After an error
+or a signal, torchrun also prints its own report, and its exit status is 1.
 """
 
 from lyricbert.config import parse

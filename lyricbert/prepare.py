@@ -126,11 +126,11 @@ class PrepareConfig:
         advice="The songs are split anew. All must have the same tokenizer, `--max-tokens` and version of lyricbert.",
     )
     rows: str | None = option(
-        "range of songs to read: A:B for songs A to B - 1, or A: for all from A on, counted from 0 over all sources;"
-        " makes a part, for --join",
+        "range of songs to read, counted from 0 over all sources; A:B reads songs A to B - 1, and A: reads from song A"
+        " to the end; makes a part, for --join",
         None,
-        advice="For jobs on several machines: give each job a range that `--ranges` prints, and an `--out` of its own."
-        " `launch/prepare.sh` does this.",
+        advice="Use it for jobs on several machines. Give each job one of the ranges that `--ranges` prints, and"
+        " another `--out`. `launch/prepare.sh` does this.",
     )
     ranges: int | None = option(
         "number of ranges of songs to print, one on each line, for --rows; makes no store",

@@ -60,8 +60,8 @@ def make_flat_batch(sections: Examples, indices: np.ndarray, vocabulary: Vocabul
     lengths = sections.lengths[indices].astype(np.int64)
     tokens = shapes.tokens(int(lengths.sum()))
     sequence = make_batch(sections, indices[None], vocabulary, (1, tokens))
-    # The padding at the end is in rows of its own. So every token has a place, and no result depends on the padding.
-    in_rows = np.concatenate([lengths, _pieces(tokens - int(lengths.sum()), int(shapes.widths[0]))])
+    # The padding at the end gets separate rows. So every token is in a row, and no section sees the padding.
+    in_rows = np.concatenate([lengths, _pieces(tokens - sequence.real_tokens, int(shapes.widths[0]))])
     places, row = _places(in_rows, shapes)
     flat = np.concatenate([block.ravel() for block in places])
     used = np.flatnonzero(flat >= 0)

@@ -41,9 +41,9 @@ class _Group:
 class SongSampler(Sampler):
     """Micro-batches of whole songs. An epoch has each section once, apart from added negatives.
 
-    A micro-batch is an int64 array of section indices, ascending. It has at least two songs, or it is empty: empty ones
-    make the number in an epoch a multiple of `global_micro_batches`. If a song is left alone, one section of another
-    song is added as a negative.
+    A micro-batch is an int64 array of section indices, ascending. It has at least two songs, or it is empty. Empty
+    micro-batches make their number in an epoch a multiple of `global_micro_batches`. A micro-batch with one song only
+    also gets one section of another song, as a negative.
 
     `lengths`: integers [S], tokens of each section. `song`: int64 [S], ascending; each song has at least two sections.
     `padded_lengths`: integers [S], the tokens of each section in a padded row, for `largest`. Raises `UserError` if a

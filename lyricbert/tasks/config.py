@@ -52,9 +52,9 @@ class MaskedLMConfig(LoopConfig):
         "number of steps at the start that train only the MLM head, with the encoder frozen",
         0,
         check="non-negative",
-        advice="Set it, for example to 50, for a model without an MLM head: its new, random head would damage the"
-        " encoder. With as many steps as the run has, only the head is trained. Do that in a run of its own, and use"
-        " its `RUN/model` as the base of all other commands, if you want the MLM rows of `compare` to mean something.",
+        advice="Set it, for example to 50, for a model without an MLM head. Otherwise the new, random head damages the"
+        " encoder. If it equals the number of steps of the run, only the head is trained. `compare` needs that for"
+        " meaningful MLM rows: train the head alone first, and use that `RUN/model` as the base everywhere.",
     )
     head_warmup_lr: float = option(
         "learning rate while only the MLM head is trained",

@@ -84,7 +84,7 @@ def _bracket_headers(text: str, title: str) -> tuple[str, int]:
 
 def _separate_headers(text: str, title: str) -> tuple[str, int]:
     if f"\n{text}".count("\n[") == text.count("[") and f"{text}\n".count("]\n") == text.count("]"):
-        return text, 0  # every header has a line of its own
+        return text, 0  # every header is alone in its line
     separated = 0
 
     def separate(match: re.Match[str]) -> str:
@@ -121,7 +121,7 @@ RULES = (
     ),
     Rule(
         "headers in a line of lyrics",
-        "A header in a line moves to a line of its own if it names a known kind of section. `[softly] now` stays.",
+        "A header within a line gets a separate line if it names a known kind of section. `[softly] now` stays.",
         "[Chorus] Ring it low\n[softly] now",
         "Ring it low\n[softly] now",
         _separate_headers,
