@@ -1,16 +1,21 @@
-"""Paired differences between two models, with confidence intervals over songs, training seeds and adaptations.
+"""Paired differences between base and adapted models, with confidence intervals over songs, seeds and models.
 
-The method is that of a crossed random effects model. Each random factor (songs, seeds, and the models of a side if
-there are several) gets the variance that the delete-one jackknife gives it (Efron and Stein, "The jackknife estimate of
-variance", 1981). The sum is the variance of the difference. Its degrees of freedom are those of Satterthwaite ("An
-approximate distribution of estimates of variance components", 1946), and the interval is that of Student's t.
-benchmarks/coverage.py checks how often the intervals contain the true difference.
+Songs, seeds and models are crossed: every model is trained with every seed, and every training is evaluated on all
+songs. Another sample of songs, other seeds or another adaptation would give another difference. Each of these random
+factors has a margin of error of its own, from Student's t. The margin of the interval is the square root of the sum of
+the squared margins (Zou and Donner, "Construction of confidence limits about effect measures", 2008). With few
+seeds, Student's t makes the margin of the seeds wide. benchmarks/coverage.py shows how often the intervals contain the
+true difference.
 """
 
-from collections.abc import Iterator, Sequence
+import math
 from dataclasses import dataclass
 
 import numpy as np
+
+from lyricbert.evaluation.student import t_quantile
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,83 @@ class SideSums:
     def mean(self) -> float:
         """The mean over the terms of all songs, seeds and models."""
         return float(self.value.mean(axis=(0, 1)).sum() / self.weight.sum())
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A random factor of a difference: "songs", "seeds", "base models" or "adapted models".
+
+    `levels`: the number of songs, seeds or models. `variance`: the part of the difference's variance that comes from
+    them. It is inversely proportional to `levels`.
+    """
+
+    name: str
+    levels: int
+    variance: float
+
+    def margin(self) -> float:
+        """Half the width of the 95 % interval over this factor alone."""
+        return t_quantile((1 + CONFIDENCE) / 2, self.levels - 1) * math.sqrt(self.variance)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of both sides on the same songs, and the difference (adapted - base) with its 95 % interval.
+
+    `low` and `high` are None with one song, which has no interval. `factors`: those with several levels.
+    """
+
+    base: float
+    adapted: float
+    difference: float
+    low: float | None
+    high: float | None
+    songs: int
+    factors: tuple[Factor, ...]
+
+
+def paired_difference(base: SideSums, adapted: SideSums) -> Difference:
+    """Compare the means of two sides. Both have the same seeds, songs and weights."""
+    weight = base.weight
+    change = adapted.value.mean(axis=0) - base.value.mean(axis=0)  # [seeds, songs]
+    difference = float(change.mean(axis=0).sum() / weight.sum())
+    if len(weight) == 1:
+        return Difference(base.mean(), adapted.mean(), difference, None, None, 1, ())
+    tables = {
+        "seeds": change,
+        "base models": base.value.mean(axis=1),
+        "adapted models": adapted.value.mean(axis=1),
+    }
+    factors = [Factor("songs", len(weight), _variance_of_songs(change.mean(axis=0), weight))]
+    factors += [
+        Factor(name, len(table), _variance_of_rows(table, weight)) for name, table in tables.items() if len(table) > 1
+    ]
+    margin = math.hypot(*(factor.margin() for factor in factors))
+    low, high = difference - margin, difference + margin
+    return Difference(base.mean(), adapted.mean(), difference, low, high, len(weight), tuple(factors))
+
+
+def _variance_of_songs(value: np.ndarray, weight: np.ndarray) -> float:
+    """The variance of value.sum() / weight.sum(), both float64 [songs], over samples of songs.
+
+    It is that of the delete-one jackknife (Efron and Stein, "The jackknife estimate of variance", 1981).
+    """
+    without = (value.sum() - value) / (weight.sum() - weight)  # the mean without each song
+    return float((len(value) - 1) * without.var())
+
+
+def _variance_of_rows(table: np.ndarray, weight: np.ndarray) -> float:
+    """The variance of the mean over the rows of `table`, float64 [rows, songs], over samples of rows.
+
+    The interaction of rows and songs is part of the variance of the songs already. So its estimate is subtracted, as in
+    a two-way analysis of variance without replication.
+    """
+    rows, songs = table.shape
+    of_rows = table.sum(axis=1, keepdims=True) / weight.sum()
+    interaction = table - of_rows * weight
+    interaction -= interaction.mean(axis=0)
+    of_interaction = (interaction**2).sum() / ((rows - 1) * rows * weight.sum() ** 2) * songs / (songs - 1)
+    return max(0.0, float(of_rows.var(ddof=1) / rows - of_interaction))
 
 
 def sum_by_song(song: np.ndarray, values: np.ndarray) -> np.ndarray:
