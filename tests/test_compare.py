@@ -7,7 +7,7 @@ import train_mlm
 from lyricbert import compare
 from lyricbert.evaluation.report import FIGURES
 
-SMALL = ("--seeds", 2, "--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--max-length", 64, "--lr", 1e-3)
+SMALL = ("--seeds", 3, "--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--max-length", 64, "--lr", 1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,12 @@ def report_of(base, adapted, store_dir, out, *more):
     return json.loads((out / "report.json").read_text())
 
 
-def test_equal_models_give_cannot_tell(tmp_path, store_dir, model_dir):
+def test_a_model_against_itself_is_no_difference(tmp_path, store_dir, model_dir):
     report = report_of(model_dir, model_dir, store_dir, tmp_path / "out")
-    assert report["verdict"] == "cannot tell"
+    assert report["verdict"] == "no difference"
     for name in FIGURES:
         row = report["figures"][name]
-        assert row["verdict"] == "cannot tell"
+        assert row["verdict"] == "no difference"
         assert row["base"] == row["adapted"]
         assert (row["difference"], row["low"], row["high"]) == (0, 0, 0)
 
@@ -48,9 +48,8 @@ def test_an_adapted_model_helps_and_the_reverse_comparison_hurts(tmp_path, store
         -report["figures"]["triplet_loss"]["difference"]
     )
     means = [row["base_triplet_loss"] for row in report["by_seed"]]
-    assert len(means) == 2
-    assert means[0] != means[1]
-    assert report["figures"]["triplet_loss"]["base"] == pytest.approx(sum(means) / 2)
+    assert len(set(means)) == 3
+    assert report["figures"]["triplet_loss"]["base"] == pytest.approx(sum(means) / 3)
     for row in report["figures"].values():
         assert row["low"] <= row["difference"] <= row["high"]
         assert row["songs"] >= 10
@@ -64,5 +63,5 @@ def test_the_report_shows_every_figure(tmp_path, store_dir, encoder_dir, model_d
         row = report["figures"][name]
         assert f"| {what} (" in shown
         assert f"{row['low']:+.4f} to {row['high']:+.4f}" in shown
-    assert "The base model has no MLM head" in shown
+    assert f"The base model {encoder_dir} has no MLM head" in shown
     assert report["figures"]["mlm_loss"]["verdict"] == "cannot tell"  # the head of the base model is random

@@ -78,7 +78,7 @@ def test_a_signal_ends_a_command_with_one_line_and_leaves_nothing(command, numbe
 def test_an_interrupted_compare_keeps_finished_trainings_and_continues(command, number, arguments, tmp_path):
     results = tmp_path / "new/out/results"
     process = begin(*COMMANDS[command], *arguments)
-    wait_for(lambda: list(results.glob("base-seed-*")), process)
+    wait_for(lambda: list(results.glob("base-1-seed-*")), process)
     process.send_signal(number)
     process.send_signal(number)
     errors = process.communicate(timeout=PATIENCE)[1].splitlines()

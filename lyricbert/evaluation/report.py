@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from lyricbert.evaluation.bootstrap import RESAMPLES
-
 FIGURES = {
     # name: (label, True if lower is better)
     "triplet_loss": ("triplet loss after triplet training", True),
@@ -15,6 +13,7 @@ FIGURES = {
     "fill_reciprocal_rank": ("mean reciprocal rank of a masked word", False),
     "fill_top10": ("masked word among the 10 best predictions", False),
 }
+TRAINED_FIGURES = ("triplet_loss", "triplet_accuracy")
 MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
 # The verdict of the report is that of this figure, because the triplet task is the purpose of adapting.
 DECISIVE = "triplet_loss"
@@ -26,8 +25,10 @@ def format_report(report: dict[str, Any]) -> str:
     lines = [
         f"# Did adapting help? **{report['verdict']}**",
         "",
-        f"Base: `{config['base']}`. Adapted: `{config['adapted']}`."
+        f"Base: `{config['base'][0]}`. Adapted: `{config['adapted'][0]}`."
         f" The verdict is that of the {FIGURES[report['decided_by']][0]}.",
+        "",
+        report["claim"],
         "",
         "| on held-out songs | base | adapted | difference | 95 % interval | verdict |",
         "|---|---:|---:|---:|---:|---|",
@@ -47,7 +48,7 @@ def format_report(report: dict[str, Any]) -> str:
         f" The figures are those of {counts['triplets']:,} of {counts['all_triplets']:,} held-out triplets and"
         f" {counts['lines']:,} of {counts['all_lines']:,} held-out lines. All were chosen by hash.",
         "",
-        f"The intervals come from {RESAMPLES} paired bootstrap samples of the held-out songs: {triplet} songs with"
+        f"The intervals cover held-out songs: {triplet} songs with"
         f" triplets, {masked} songs with lines. Figures after triplet training are means over {config['seeds']} seeds."
         " The figures of each seed:",
         "",

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    BertForMaskedLM,
+    BertModel,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from lyricbert.errors import UserError
 from lyricbert.models.masked_lm import MaskedLM
@@ -36,6 +43,11 @@ def load_sentence_encoder(name: str, pooling: str) -> SentenceEncoder:
     return SentenceEncoder(_load(BertModel, name, add_pooling_layer=False)[0], pooling)
 
 
+def count_positions(name: str) -> int:
+    """The maximum number of tokens of an example, of a model directory or hub name. Raises `UserError`."""
+    return int(_load_config(name).max_position_embeddings)
+
+
 def load_tokenizer_for(model_name: str, config_vocabulary_size: int, store: TokenStore) -> PreTrainedTokenizerFast:
     """Load the model's tokenizer. Raises `UserError` if the store or the model's weights do not match it."""
     tokenizer = load_tokenizer(model_name)
@@ -52,14 +64,22 @@ def load_tokenizer_for(model_name: str, config_vocabulary_size: int, store: Toke
     return tokenizer
 
 
-def _load(kind: type[Model], name: str, **options: Any) -> tuple[Model, dict[str, Any]]:
+def _load_config(name: str) -> PretrainedConfig:
     quiet_libraries_and_check_path(name)
     try:
         config = AutoConfig.from_pretrained(name)
-        if config.model_type != "bert":
-            raise UserError(f"{name}: a model of type {config.model_type}; lyricbert adapts BERT models")
-        if config.is_decoder:
-            raise UserError(f"{name}: configured as a decoder (is_decoder); lyricbert adapts encoders")
+    except Exception as error:  # the hub, the file system and the parsers fail in many ways
+        raise _not_loaded(name, error) from None
+    if config.model_type != "bert":
+        raise UserError(f"{name}: a model of type {config.model_type}; lyricbert adapts BERT models")
+    if config.is_decoder:
+        raise UserError(f"{name}: configured as a decoder (is_decoder); lyricbert adapts encoders")
+    return cast(PretrainedConfig, config)
+
+
+def _load(kind: type[Model], name: str, **options: Any) -> tuple[Model, dict[str, Any]]:
+    config = _load_config(name)
+    try:
         loaded = kind.from_pretrained(
             name,
             config=config,
@@ -70,16 +90,18 @@ def _load(kind: type[Model], name: str, **options: Any) -> tuple[Model, dict[str
             **options,
         )
         model, loading = cast(tuple[Model, dict[str, Any]], loaded)  # with output_loading_info
-    except UserError:
-        raise
-    except Exception as error:  # the hub, the file system and the parsers fail in many ways
-        reason = first_line(error)
-        remedy = _how_to_convert(name, reason)
-        raise UserError(remedy or f"{name}: no BERT model could be loaded ({reason}); {LOADING_REMEDY}") from None
+    except Exception as error:
+        raise _not_loaded(name, error) from None
     encoder_missing = [key for key in loading["missing_keys"] if "encoder." in key or "embeddings." in key]
     if encoder_missing or loading["mismatched_keys"]:
         raise UserError(f"{name}: its weights are not what config.json says; the directory mixes two models")
     return model, loading
+
+
+def _not_loaded(name: str, error: Exception) -> UserError:
+    reason = first_line(error)
+    remedy = _how_to_convert(name, reason)
+    return UserError(remedy or f"{name}: no BERT model could be loaded ({reason}); {LOADING_REMEDY}")
 
 
 def _how_to_convert(name: str, reason: str) -> str | None:

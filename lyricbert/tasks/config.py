@@ -135,17 +135,19 @@ class CompareConfig(TripletConfig):
     """comparison"""
 
     data: Path = with_default(PathConfig, "data", MISSING)
-    base: str = option(
-        "model before adapting: a directory or a Hugging Face hub name",
-        advice="Give the model that the MLM run started from.",
+    base: tuple[str, ...] = option(
+        "model before adapting: a directory or a Hugging Face hub name; may be repeated",
+        advice="Give the model that the MLM run started from. Repeat it if you have several bases that differ only in"
+        " their seeds.",
     )
-    adapted: str = option(
-        "model after adapting: a directory or a Hugging Face hub name",
-        advice="Give `RUN/model` of the MLM run.",
+    adapted: tuple[str, ...] = option(
+        "model after adapting: a directory or a Hugging Face hub name; may be repeated",
+        advice="Give `RUN/model` of the MLM run. To test the recipe rather than one model, adapt the base three times"
+        " or more, with different `--seed` values, and give every model.",
     )
     out: Path = option(
         "output directory; if it holds results of the same comparison, they are used",
-        advice="Give every pair of models its own directory. With more `--seeds`, only the new trainings run.",
+        advice="Give every comparison its own directory. With more `--seeds` or models, only the new trainings run.",
     )
     # One process, so one micro-batch in a step. It has songs for more different negatives than the trainer's of 1024.
     tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 2048)
@@ -165,7 +167,8 @@ class CompareConfig(TripletConfig):
         "number of triplet trainings of each model, with the seeds --seed, --seed + 1, ...",
         5,
         check="positive",
-        advice="Raise it to average out more of the variation between trainings. Time grows in proportion.",
+        advice="Raise it if the verdict is `cannot tell` and the report says that more seeds would be enough. Time"
+        " grows in proportion. With fewer than 3, there is no verdict after triplet training.",
     )
     eval_examples: int = option(
         "maximum number of held-out lines for the MLM metrics",
@@ -174,7 +177,16 @@ class CompareConfig(TripletConfig):
         advice="Lower it for a quicker report with wider intervals.",
     )
 
+    smallest_difference: float = option(
+        "smallest difference that matters, as a share of the base's value; the verdict is `no difference` if the whole"
+        " interval is smaller",
+        0.01,
+        check="share",
+        advice="Set it to the smallest improvement that would be worth the effort of adapting. Changing it needs no new"
+        " training.",
+    )
+
     @property
-    def models(self) -> dict[str, str]:
-        """The directory or hub name of the model of each side."""
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """The directories or hub names of the models of each side."""
         return {"base": self.base, "adapted": self.adapted}

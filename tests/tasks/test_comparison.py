@@ -20,7 +20,7 @@ from lyricbert.tasks.triplet import TripletTask
 from lyricbert.training.loop import Trainer
 
 SMALL = ("--max-songs", 12, "--epochs", 1, "--tokens-per-batch", 512, "--max-length", 64, "--lr", 1e-3)
-UNTRAINED = {"base-untrained.safetensors", "adapted-untrained.safetensors"}
+UNTRAINED = {"base-1-untrained.safetensors", "adapted-1-untrained.safetensors"}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def remove_results(out: Path, *names: str) -> None:
 
 
 def test_more_seeds_use_what_is_there(out, run, finished, tmp_path, trainings):
-    remove_results(out, "base-seed-1", "base-seed-2", "adapted-seed-2")
+    remove_results(out, "base-1-seed-1", "base-1-seed-2", "adapted-1-seed-2")
     times = {path: path.stat().st_mtime_ns for path in (out / "results").iterdir()}
     assert run(out, "--seeds", 3) == (finished / "report.json").read_bytes()
     assert trainings == [1, 2, 2]
@@ -119,7 +119,7 @@ def refused(out: Path, run: Callable[..., bytes], *more: object, **models: objec
 )
 def test_another_setting_is_refused(out, run, flags, said):
     assert said in refused(out, run, *flags)
-    remove_results(out, "base-untrained", "adapted-untrained")  # a result of another seed is one of the comparison
+    remove_results(out, "base-1-untrained", "adapted-1-untrained")  # a result of another seed is one of the comparison
     assert said in refused(out, run, *flags, "--seed", 7)
 
 
@@ -160,7 +160,7 @@ def test_a_model_that_changes_during_the_comparison_is_refused(tmp_path, run, ad
     monkeypatch.setattr(Measurer, "measure", measure)
     with pytest.raises(UserError, match=f"--adapted {model}: its files changed during the comparison"):
         run(tmp_path / "out", adapted=model)
-    assert [path.name for path in (tmp_path / "out/results").iterdir()] == ["base-untrained.safetensors"]
+    assert [path.name for path in (tmp_path / "out/results").iterdir()] == ["base-1-untrained.safetensors"]
 
 
 FOREIGN = {
@@ -207,7 +207,7 @@ def test_a_command_that_adds_results_before_the_lock_is_taken_is_noticed(tmp_pat
 
 def test_a_diverged_training_is_refused_and_not_stored(tmp_path, run):
     out = tmp_path / "out"
-    with pytest.raises(UserError, match=r"base-seed-0: its metrics are not finite, because the training diverged"):
+    with pytest.raises(UserError, match=r"base-1-seed-0: its metrics are not finite, because the training diverged"):
         run(out, "--lr", 1e10, "--seeds", 1)
     assert not (out / "report.json").exists()
     assert {path.name for path in (out / "results").iterdir()} == UNTRAINED
@@ -238,7 +238,7 @@ DAMAGES = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "a flipped bit": flip_last_bit,
     "empty": lambda path: path.write_bytes(b""),
-    "a copy of another": lambda path: shutil.copy(path.with_name("base-seed-1.safetensors"), path),
+    "a copy of another": lambda path: shutil.copy(path.with_name("base-1-seed-1.safetensors"), path),
     "a pickle": lambda path: path.write_bytes(b"\x80\x04cos\nsystem\n."),
     "of another program": lambda path: path.write_bytes(b"\x02\0\0\0\0\0\0\0{}"),
 }
@@ -246,7 +246,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_result_is_measured_again_with_one_warning(out, run, finished, trainings, capfd, damage):
-    path = out / "results" / "base-seed-0.safetensors"
+    path = out / "results" / "base-1-seed-0.safetensors"
     DAMAGES[damage](path)
     assert run(out, "--seeds", 3) == (finished / "report.json").read_bytes()
     assert trainings == [0]
@@ -263,10 +263,10 @@ def test_leftovers_of_a_killed_command_are_accepted_and_removed(tmp_path, run, f
     (out / ".comparison.json.tmp-99").write_text("{")
     run(out, "--seeds", 1)
     (out / ".report.json.tmp-99").write_text("{")
-    (out / "results" / ".base-seed-0.safetensors.tmp-99").write_text("half")
+    (out / "results" / ".base-1-seed-0.safetensors.tmp-99").write_text("half")
     run(out, "--seeds", 1)
     assert {path.name for path in out.iterdir()} == {LOCK, "comparison.json", "results", "report.json", "report.md"}
-    trained = {"base-seed-0.safetensors", "adapted-seed-0.safetensors"}
+    trained = {"base-1-seed-0.safetensors", "adapted-1-seed-0.safetensors"}
     assert {path.name for path in (out / "results").iterdir()} == UNTRAINED | trained
 
 
@@ -336,6 +336,6 @@ def test_the_report_says_how_much_of_the_data_it_used(tmp_path, run):
 def test_without_a_terminal_each_finished_piece_is_a_line(tmp_path, run, capfd):
     run(tmp_path / "out", "--seeds", 2)
     lines = [line.split(":")[0] for line in capfd.readouterr().err.splitlines()]
-    sides = [f"{side} model, without training" for side in ("base", "adapted")]
-    assert lines == [*sides, *(f"{side} model, seed {seed}" for seed in (0, 1) for side in ("base", "adapted"))]
+    sides = [f"{side} model 1, without training" for side in ("base", "adapted")]
+    assert lines == [*sides, *(f"{side} model 1, seed {seed}" for seed in (0, 1) for side in ("base", "adapted"))]
     assert os.listdir(tmp_path) == ["out"]

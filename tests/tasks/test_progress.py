@@ -32,13 +32,13 @@ def shown(monkeypatch) -> io.StringIO:
 
 def test_the_bar_is_about_all_trainings(shown, world):
     with progress.Progress(3, world) as bar:
-        bar.begin(Piece("base"))
-        for piece in (Piece("base", 0), Piece("adapted", 0), Piece("base", 1)):
+        bar.begin(Piece("base", 0))
+        for piece in (Piece("base", 0, 0), Piece("adapted", 0, 0), Piece("base", 0, 1)):
             bar.begin(piece)
             TrainerStandIn(4).train(bar)
     states = shown.getvalue().split("\r")
-    assert "base model, seed 1" in states[-1] and "12/12" in states[-1]
-    assert any("adapted model, seed 0" in state and "6/12" in state for state in states)
+    assert "base model 1, seed 1" in states[-1] and "12/12" in states[-1]
+    assert any("adapted model 1, seed 0" in state and "6/12" in state for state in states)
 
 
 def test_with_a_time_limit_the_bar_counts_seconds(shown, world):

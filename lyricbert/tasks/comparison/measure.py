@@ -1,4 +1,4 @@
-"""Measures the pieces of a comparison. Both sides get the same held-out lines and triplets, and the same masks."""
+"""Measures the pieces of a comparison. All models get the same held-out lines and triplets, and the same masks."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from lyricbert.batches.examples import unit_examples
-from lyricbert.evaluation.bootstrap import SongSums, sum_by_song
 from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
-from lyricbert.models.loading import load_masked_lm, load_tokenizer_for
+from lyricbert.evaluation.intervals import SongSums, sum_by_song
+from lyricbert.models.loading import count_positions, load_masked_lm, load_tokenizer_for
 from lyricbert.models.masked_lm import MaskedLM
 from lyricbert.runtime.distributed import World
 from lyricbert.runtime.precision import resolve_precision
@@ -26,19 +26,20 @@ class Measurer:
     """Measures pieces in this process alone."""
 
     def __init__(self, config: CompareConfig, store: TokenStore, device: torch.device):
-        """Load both models once, so that a bad model, store or setting is found before any work. Raises `UserError`."""
+        """Load each model once, so that a bad model, store or setting is found before any work. Raises `UserError`."""
         self._store, self._world = store, World(rank=0, size=1, device=device)
-        models = [load_masked_lm(name)[0] for name in config.models.values()]
-        # Both models get the same lines and sections: those that fit into both.
-        self._positions = min(model.bert.config.max_position_embeddings for model in models)
+        names = [name for side in config.models.values() for name in side]
+        # All models get the same lines and sections: those that fit into each.
+        self._positions = min(map(count_positions, names))
         self._config = replace(config, max_length=min(config.max_length, self._positions))
         unit_examples(store, "line", self._positions)
-        for name in config.models.values():
+        for name in names:
+            load_masked_lm(name)
             self._trainer(name, config.seed)
 
     def name_of(self, piece: Piece) -> str:
         """The directory or hub name of the model that the piece measures."""
-        return self._config.models[piece.side]
+        return self._config.models[piece.side][piece.model]
 
     def measure(self, piece: Piece, hooks: Sequence[Hook]) -> Result:
         """The result of a piece. `hooks`: of its training."""

@@ -65,4 +65,6 @@ def _length(trainer: Trainer) -> int:
 
 
 def _describe(piece: Piece) -> str:
-    return f"{piece.side} model, " + ("without training" if piece.seed is None else f"seed {piece.seed}")
+    return f"{piece.side} model {piece.model + 1}, " + (
+        "without training" if piece.seed is None else f"seed {piece.seed}"
+    )

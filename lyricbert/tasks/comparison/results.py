@@ -2,7 +2,7 @@
 
 A file holds two float64 arrays [songs] for each figure, NAME.value and NAME.weight, and as its metadata
 
-    about     JSON: the name of the piece, the identity of the comparison, and the counts of the result
+    about     JSON: the name of the piece, what its result depends on, and the counts of the result
     sha256    of `about` and the arrays
 
 It is written under a temporary name, synced to disk and then renamed.
@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lyricbert.errors import UserError
-from lyricbert.evaluation.bootstrap import SongSums
+from lyricbert.evaluation.intervals import SongSums
 from lyricbert.files import write_atomically, write_errors_as_user_error
-from lyricbert.tasks.comparison.identity import describe_difference
+from lyricbert.tasks.comparison.identity import Identity
 from lyricbert.tasks.comparison.pieces import Piece
 
 _REMEDY = "free some space and run the same command again; finished trainings are kept"
@@ -44,10 +44,10 @@ class Result:
 
 @dataclass(frozen=True)
 class ResultStore:
-    """The stored results in OUT. `identity`: that of the comparison, see `identity.identify`."""
+    """The stored results in OUT. `identity`: that of the comparison."""
 
     out: Path
-    identity: dict[str, Any]
+    identity: Identity
 
     @property
     def directory(self) -> Path:
@@ -75,7 +75,7 @@ class ResultStore:
         about, arrays = _read(path)
         if about["piece"] != path.stem:  # a copy of another one
             raise Damaged(path)
-        difference = describe_difference(about["identity"], self.identity)
+        difference = self.identity.describe_difference(path.stem, about["identity"])
         if difference is not None:
             raise UserError(f"{self.out}: holds results {difference}; give another --out or remove {self.out}")
         names = [name.removesuffix(".value") for name in arrays if name.endswith(".value")]
@@ -90,7 +90,7 @@ class ResultStore:
         arrays: dict[str, np.ndarray] = {}
         for name, sums in result.figures.items():
             arrays |= {f"{name}.value": sums.value, f"{name}.weight": sums.weight}
-        about = json.dumps({"piece": piece.name, "identity": self.identity, "counts": result.counts})
+        about = json.dumps({"piece": piece.name, "identity": self.identity.of_piece(piece), "counts": result.counts})
         content = save(arrays, {"about": about, "sha256": _digest(about, arrays)})
         path = self._path(piece)
         with write_errors_as_user_error(path, _REMEDY), write_atomically(path) as temporary:

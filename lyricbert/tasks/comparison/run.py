@@ -1,5 +1,6 @@
 """Runs a comparison: measures the pieces that OUT does not have yet, and makes the report of all pieces."""
 
+import dataclasses
 import hashlib
 import json
 import socket
@@ -18,7 +19,7 @@ from lyricbert.runtime.independent import work_independently
 from lyricbert.runtime.precision import resolve_precision
 from lyricbert.songs.store import TokenStore
 from lyricbert.tasks.comparison.directory import check_directory, hold_directory, wait_until_visible, write_report
-from lyricbert.tasks.comparison.identity import identify
+from lyricbert.tasks.comparison.identity import Identity, identify
 from lyricbert.tasks.comparison.measure import Measurer
 from lyricbert.tasks.comparison.pieces import Piece, pieces
 from lyricbert.tasks.comparison.progress import Progress
@@ -36,10 +37,12 @@ def compare_models(config: CompareConfig, store: TokenStore, world: World) -> di
     wanted = pieces(config)
     with world.raise_on_all_ranks():
         _refuse_seen_songs(config, store)
-        results = ResultStore(config.out, identify(config, store, resolve_precision(config.precision, world.device)))
+        identity = identify(config, store, resolve_precision(config.precision, world.device))
+        _refuse_same_models(config, identity)
+        results = ResultStore(config.out, identity)
         found = _find_results(results) if world.is_main else set()
     with world.raise_on_all_ranks():
-        _refuse_another_identity(results.identity, world)
+        _refuse_another_identity(identity, world)
     missing = _missing_on_main(found, wanted, world)
     with world.raise_on_all_ranks():  # without missing pieces, no model is loaded
         measurer = Measurer(config, store, world.device) if missing else None
@@ -53,16 +56,27 @@ def compare_models(config: CompareConfig, store: TokenStore, world: World) -> di
             _measure(missing, measurer, results, world)
         with world.raise_on_all_ranks():
             if world.is_main:
-                report = make_report(config, results.identity, {piece: _read(results, piece) for piece in wanted})
+                report = make_report(config, identity, {piece: _read(results, piece) for piece in wanted})
                 write_report(config.out, report)
     return report
 
 
 def _refuse_seen_songs(config: CompareConfig, store: TokenStore) -> None:
-    for side, name in config.models.items():
-        problem = read_history(name).describe_seen(store)
-        if problem is not None:
-            raise UserError(f"--{side} {name} {problem}")
+    for side, names in config.models.items():
+        for name in names:
+            problem = read_history(name).describe_seen(store)
+            if problem is not None:
+                raise UserError(f"--{side} {name} {problem}")
+
+
+def _refuse_same_models(config: CompareConfig, identity: Identity) -> None:
+    """Raise `UserError` if a side has the same model twice: it would count as two samples of the recipe."""
+    for side, identities in identity.models.items():
+        for number, model in enumerate(identities):
+            first = identities.index(model)
+            if first < number:
+                names = config.models[side]
+                raise UserError(f"--{side} {names[number]}: the same model as {names[first]}; give each model once")
 
 
 def _find_results(results: ResultStore) -> set[str]:
@@ -74,9 +88,11 @@ def _find_results(results: ResultStore) -> set[str]:
     return names
 
 
-def _refuse_another_identity(identity: dict[str, Any], world: World) -> None:
+def _refuse_another_identity(identity: Identity, world: World) -> None:
     """Raise `UserError` if this rank sees another store or model, or runs in another precision, than rank 0."""
-    digest = int.from_bytes(hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()[:7])
+    digest = int.from_bytes(
+        hashlib.sha256(json.dumps(dataclasses.asdict(identity), sort_keys=True).encode()).digest()[:7]
+    )
     of_main = int(world.sum(torch.tensor(digest if world.is_main else 0)))
     if digest != of_main:
         raise UserError(
@@ -104,7 +120,7 @@ def _measure(missing: list[Piece], measurer: Measurer, results: ResultStore, wor
             progress.begin(piece)
             result = measurer.measure(piece, [progress])
             _refuse_diverged(piece, result)
-            _refuse_changed_model(piece.side, measurer.name_of(piece), results)
+            _refuse_changed_model(piece, measurer.name_of(piece), results)
             results.write(piece, result)
             progress.end(piece, result)
 
@@ -116,10 +132,12 @@ def _refuse_diverged(piece: Piece, result: Result) -> None:
         raise UserError(f"{piece.name}: its metrics are not finite, because {reason}")
 
 
-def _refuse_changed_model(side: str, name: str, results: ResultStore) -> None:
+def _refuse_changed_model(piece: Piece, name: str, results: ResultStore) -> None:
     """Raise `UserError` if the model is not the one that the command began with, and that its results name."""
-    if identify_model(name) != results.identity[side]:
-        raise UserError(f"--{side} {name}: its files changed during the comparison; run compare with another --out")
+    if identify_model(name) != results.identity.of_piece(piece)["model"]:
+        raise UserError(
+            f"--{piece.side} {name}: its files changed during the comparison; run compare with another --out"
+        )
 
 
 def _read(results: ResultStore, piece: Piece) -> Result:
