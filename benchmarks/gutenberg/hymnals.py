@@ -87,7 +87,7 @@ def is_watts_verse(paragraph: str) -> bool:
 def watts_lines(paragraph: str) -> list[str]:
     """Split a verse into lines, without its number and marks."""
     verse = WATTS_MARKS.sub("", WATTS_VERSE_NUMBER.sub("", paragraph))
-    verse = re.sub(r"\b0\b", "O", verse)
+    verse = re.sub(r"\b0\b", "O", verse).replace(" 't ", "'t ")
     verse = re.sub(r"\ATO ", "To ", verse)
     return [join_punctuation(line) for line in verse.splitlines()]
 
@@ -119,8 +119,8 @@ def plain_text(markup: str) -> str:
 
 
 def join_punctuation(line: str) -> str:
-    """Reduce white space to single spaces, and remove it before a punctuation mark and the word 't."""
-    return re.sub(r" ([.,;:!?]|'t )", r"\1", " ".join(line.split()))
+    """Reduce white space to single spaces, and remove it before a punctuation mark."""
+    return re.sub(r" ([.,;:!?])", r"\1", " ".join(line.split()))
 
 
 def clean_title(title: str) -> str:
