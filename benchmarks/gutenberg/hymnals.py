@@ -15,6 +15,7 @@ from benchmarks.gutenberg.text import Song
 # Abbreviated repeats, stage directions and tune names. The pattern also drops a few lines of verse, such as
 # "Enter his gates with songs of joy". The shared corpus lacks them too.
 NOT_SUNG = re.compile(r"(?:&c|\betc)\.?\W*$|^\W*(?:Enter |Tune,)")
+# "Air," is a word of one hymn ("Air, with all its beams and showers"). The shared corpus lacks it.
 CHORUS = re.compile(r"(?:Chorus\.|CHORUS\.|Air,)(?:--|\u2014)?\s*")
 
 WATTS_HEADING = re.compile(r"^(?:Hymn \d+:\d+|(?<=\n\n)Psalm \d+)\b.*$", re.MULTILINE)
