@@ -66,8 +66,6 @@ def _reason_to_leave_out(book: SongBook, song: Song, seen: set[str]) -> str | No
 
 
 def _normalised_lines(song: Song) -> set[str]:
-    """The lines in lower case, without punctuation."""
-    lines = {
-        " ".join(re.findall(r"\w+", line.lower().replace("'", ""))) for section in song.sections for line in section
-    }
+    """The lines in lower case, with a space for each run of other characters than letters and digits."""
+    lines = {re.sub(r"[^a-z0-9]+", " ", line.lower()).strip() for section in song.sections for line in section}
     return lines - {""}

@@ -9,14 +9,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.gutenberg.books import SongBook
-from benchmarks.gutenberg.text import Song
+from benchmarks.gutenberg.books import Song, SongBook
 
-# Abbreviated repeats, stage directions and tune names. The pattern also drops a few lines of verse, such as
-# "Enter his gates with songs of joy". The shared corpus lacks them too.
-NOT_SUNG = re.compile(r"(?:&c|\betc)\.?\W*$|^\W*(?:Enter |Tune,)")
-# "Air," is a word of one hymn ("Air, with all its beams and showers"). The shared corpus lacks it.
-CHORUS = re.compile(r"(?:Chorus\.|CHORUS\.|Air,)(?:--|\u2014)?\s*")
+ABBREVIATED = re.compile(r"(?:&c|\betc)\.?\W*$")
+CHORUS = re.compile(r"(?:Chorus\.|CHORUS\.)(?:--|\u2014)?\s*")
 
 WATTS_HEADING = re.compile(r"^(?:Hymn \d+:\d+|(?<=\n\n)Psalm \d+)\b.*$", re.MULTILINE)
 WATTS_PROSE = re.compile(r"^(?:\*{6}|End of the )", re.MULTILINE)
@@ -96,7 +92,7 @@ def watts_lines(paragraph: str) -> list[str]:
 def parse_html(texts: list[str], markup: Markup) -> Iterator[Song]:
     """Yield the hymns of an HTML book. A hymn without a title is named after its first line.
 
-    A hymn in several parts is left out, as in the shared corpus (one hymn).
+    A hymn in several parts is left out (one hymn).
     """
     (text,) = texts
     hymns = re.split(markup.hymn, text)[1:]
@@ -130,11 +126,11 @@ def clean_title(title: str) -> str:
 
 
 def make_sections(verses: Iterable[list[str]]) -> tuple[tuple[str, ...], ...]:
-    """Split a chorus from its verse, drop what is not sung, and merge a section of one line into the one before."""
+    """Split a chorus from its verse, drop abbreviated repeats, and merge a section of one line into the one before."""
     sections: list[tuple[str, ...]] = []
     for verse in verses:
         for part in split_chorus(verse):
-            lines = tuple(line for line in part if line and not NOT_SUNG.search(line))
+            lines = tuple(line for line in part if line and not ABBREVIATED.search(line))
             if len(lines) == 1 and sections:
                 sections[-1] += lines
             elif lines:
@@ -160,9 +156,9 @@ BOOKS = (
         year=1707,
         repository="GITenberg/Hymns-and-Spiritual-Songs_13341",
         commit="9bb4abed49159b15061b6ec29ea6a11c8be529b9",
-        files=("13341.txt",),
-        sha256=("6d45234d55370b615a70204e3ea49080756221306184f37c2ca7d4ba0faed38a",),
+        files=(("13341.txt", "6d45234d55370b615a70204e3ea49080756221306184f37c2ca7d4ba0faed38a"),),
         parse=parse_watts,
+        is_hymnal=True,
     ),
     SongBook(
         id="pg13166",
@@ -173,9 +169,9 @@ BOOKS = (
             "__13166"
         ),
         commit="3a1f115cc77dab715eb535a22954b942399e1dbd",
-        files=("13166.txt",),
-        sha256=("7eed4aed71ea6c988310796ceda1917efa0d689375fdb78b4caa743df0e3ba19",),
+        files=(("13166.txt", "7eed4aed71ea6c988310796ceda1917efa0d689375fdb78b4caa743df0e3ba19"),),
         parse=parse_watts,
+        is_hymnal=True,
     ),
     SongBook(
         id="pg46041",
@@ -183,9 +179,9 @@ BOOKS = (
         year=1865,
         repository="GITenberg/The-Christian-Hymn-Bookand-Selected-by-A.-Campbell-and-Others_46041",
         commit="abd2fe748b507fda5ab135ef0fc3fae6b1f52f1f",
-        files=("46041-h/46041-h.htm",),
-        sha256=("1ecabd27aa8411c526df28d1d27f0181ba6871b13a99cf4637f80aaa7e6f99c7",),
+        files=(("46041-h/46041-h.htm", "1ecabd27aa8411c526df28d1d27f0181ba6871b13a99cf4637f80aaa7e6f99c7"),),
         parse=functools.partial(parse_html, markup=CHRISTIAN_HYMN_BOOK),
+        is_hymnal=True,
     ),
     SongBook(
         id="pg20476",
@@ -193,9 +189,9 @@ BOOKS = (
         year=1853,
         repository=("GITenberg/Hymns-for-Christian-DevotionEspecially-Adapted-to-the-Universalist-Denomination_20476"),
         commit="6196bc7e228a999fa0e57902d9202c7916bac00d",
-        files=("20476-h/20476-h.htm",),
-        sha256=("44d22d3307bb2f228ad674894e28199418c877a45fc0e84ef548aeb0ce5c0b42",),
+        files=(("20476-h/20476-h.htm", "44d22d3307bb2f228ad674894e28199418c877a45fc0e84ef548aeb0ce5c0b42"),),
         parse=functools.partial(parse_html, markup=CHRISTIAN_DEVOTION),
+        is_hymnal=True,
     ),
     SongBook(
         id="pg33180",
@@ -203,8 +199,8 @@ BOOKS = (
         year=1848,
         repository="GITenberg/Book-of-Hymns-for-Public-and-Private-Devotion_33180",
         commit="c9491f086f81408802b8ec983f4104f4c2b108cc",
-        files=("33180-h/33180-h.htm",),
-        sha256=("053ee8e799d408018ecaac5879a91b649052ac11a8626051ca5064dfe1d45b1c",),
+        files=(("33180-h/33180-h.htm", "053ee8e799d408018ecaac5879a91b649052ac11a8626051ca5064dfe1d45b1c"),),
         parse=functools.partial(parse_html, markup=BOOK_OF_HYMNS),
+        is_hymnal=True,
     ),
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from benchmarks.gutenberg.books import Novel
 from benchmarks.gutenberg.filters import PEOPLE, SLURS, has_word
-from benchmarks.gutenberg.text import body_of, plain
+from benchmarks.gutenberg.text import plain
 
 PARAGRAPHS, WORDS_A_LINE, FEWEST_WORDS = 30, 30, 4
 # A sentence ends before white space and a capital letter, but not after the abbreviation of a title.
@@ -17,7 +17,7 @@ _IS_SENTENCE = re.compile(r"""[a-z].*[.!?:;,-]["')]*$""")
 
 def paragraphs_of(text: str) -> Iterator[str]:
     """Yield the paragraphs of a book, each in one line, without headings, lists of contents and pictures."""
-    for block in re.split(r"\n\s*\n", plain(body_of(text)).replace("_", "")):
+    for block in re.split(r"\n\s*\n", plain(text).replace("_", "")):
         paragraph = " ".join(block.split())
         is_prose = _IS_SENTENCE.search(paragraph) and not paragraph.startswith(("[", "Produced by"))
         if is_prose and len(paragraph.split()) >= FEWEST_WORDS:
