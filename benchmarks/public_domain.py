@@ -32,7 +32,7 @@ from lyricbert.errors import UserError, run_command
 from lyricbert.files import write_atomically, write_errors_as_user_error
 
 SHA256 = {
-    "songs": "5adfbb4d0b34686ce51ccc9686863fbfd883bf830d053c1e307663b68117e996",
+    "songs": "b094ef2d8428f7ae7a506e7a1a9b5602913fe3488885fa34560213a2911620df",
     "prose": "1c67bd71a66a48170234cdcbc25f5e182c7fcc2566d3b6992d7449d1362e989b",
 }
 

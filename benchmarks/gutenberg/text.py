@@ -46,6 +46,7 @@ def clean_line(line: str) -> str:
     """
     line = re.sub(r"^(?:Chor|Chorus)\.?--", "", _REFERENCE.sub("", line).strip())
     line = _CONTRACTION.sub("", " ".join(re.sub(r"[_\[\]{}*]", "", line).split()))
+    line = re.sub(r" ([.,;:!?])", r"\1", line)
     if re.search(r"&c\.?\W*$", line) or _NUMBER.fullmatch(line) or _LABEL.fullmatch(line):
         return ""
     return re.sub(r"^[A-Z]{2,}(?= [a-z])", lambda word: word[0].capitalize(), line)  # an initial in small capitals
