@@ -4,14 +4,20 @@
         --adapted RUN/model --out OUT
 
 On the held-out songs, the command measures the MLM loss and accuracy and the
-ranks of masked words, with the same masks for both models. It then trains the
-triplet task from both models, once for each seed. For a seed, both models get
-the same triplets. A store is refused if a model was trained on any of its
-held-out songs.
+ranks of masked words, with the same masks for all models. It then trains the
+triplet task from each model, once for each seed. For a seed, all models get the
+same triplets. A store is refused if a model was trained on any of its held-out
+songs.
 
-It writes OUT/report.md and OUT/report.json. They give each metric for both
-models, the paired difference with its 95 % bootstrap interval over songs, and a
-verdict.
+It writes OUT/report.md and OUT/report.json. They give each metric for the base
+and the adapted model, the paired difference with its 95 % confidence interval,
+and a verdict: helped, hurt, no difference or cannot tell. The interval covers
+the choice of held-out songs and of seeds (docs/verdict.md).
+
+With one adapted model, the verdict covers that model. To test the recipe, adapt
+the base at least three times with different seeds, and repeat --adapted. Then
+the interval also covers the choice of the adapted model. --base can be repeated
+in the same way.
 
 The work is bounded. By default, a training uses at most 1,000 songs, and an
 evaluation at most 10,000 triplets and 10,000 lines. They are chosen by hash.

@@ -1,5 +1,6 @@
 """Format the report of a comparison as Markdown."""
 
+from collections.abc import Iterator
 from typing import Any
 
 FIGURES = {
@@ -15,49 +16,107 @@ FIGURES = {
 }
 TRAINED_FIGURES = ("triplet_loss", "triplet_accuracy")
 MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
+_NOT_ENOUGH = "needs more songs and more seeds or models: more of one alone are not enough"
 # The verdict of the report is that of this figure, because the triplet task is the purpose of adapting.
 DECISIVE = "triplet_loss"
 
 
 def format_report(report: dict[str, Any]) -> str:
     """The text of report.md. `report`: the content of report.json."""
-    config = report["config"]
     lines = [
         f"# Did adapting help? **{report['verdict']}**",
         "",
-        f"Base: `{config['base'][0]}`. Adapted: `{config['adapted'][0]}`."
-        f" The verdict is that of the {FIGURES[report['decided_by']][0]}.",
+        f"{_models(report['config'])} The {FIGURES[report['decided_by']][0]} decides the verdict. {report['claim']}",
         "",
-        report["claim"],
+        *_figures(report["figures"]),
         "",
-        "| on held-out songs | base | adapted | difference | 95 % interval | verdict |",
-        "|---|---:|---:|---:|---:|---|",
-    ]
-    for name, row in report["figures"].items():
-        what, lower_is_better = FIGURES[name]
-        direction = "lower" if lower_is_better else "higher"
-        lines.append(
-            f"| {what} ({direction} is better) | {row['base']:.4f} | {row['adapted']:.4f}"
-            f" | {row['difference']:+.4f} | {row['low']:+.4f} to {row['high']:+.4f} | {row['verdict']} |"
-        )
-    counts = report["counts"]
-    triplet, masked = report["figures"]["triplet_loss"]["songs"], report["figures"]["mlm_loss"]["songs"]
-    lines += [
+        *_paragraphs(report),
+        f"Figures after triplet training are means over {report['config']['seeds']} seeds. The figures of each seed:",
         "",
-        f"Each training used {counts['songs']:,} of {counts['all_songs']:,} songs with at least two different sections."
-        f" The figures are those of {counts['triplets']:,} of {counts['all_triplets']:,} held-out triplets and"
-        f" {counts['lines']:,} of {counts['all_lines']:,} held-out lines. All were chosen by hash.",
-        "",
-        f"The intervals cover held-out songs: {triplet} songs with"
-        f" triplets, {masked} songs with lines. Figures after triplet training are means over {config['seeds']} seeds."
-        " The figures of each seed:",
-        "",
-        "| seed | base triplet loss | adapted | base triplet accuracy | adapted |",
-        "|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {row['seed']} | {row['base_triplet_loss']:.4f} | {row['adapted_triplet_loss']:.4f}"
-        f" | {row['base_triplet_accuracy']:.4f} | {row['adapted_triplet_accuracy']:.4f} |"
-        for row in report["by_seed"]
+        *_seeds(report["by_seed"]),
+        *_by_model(report["by_model"]),
     ]
     return "\n".join([*lines, *(f"\nNote: {note}" for note in report["notes"])]) + "\n"
+
+
+def _models(config: dict[str, Any]) -> str:
+    base, adapted = (", ".join(f"`{name}`" for name in config[side]) for side in ("base", "adapted"))
+    return f"Base: {base}. Adapted: {adapted}."
+
+
+def _figures(figures: dict[str, Any]) -> Iterator[str]:
+    yield "| on held-out songs | base | adapted | difference | 95 % interval | verdict |"
+    yield "|---|---:|---:|---:|---:|---|"
+    for name, row in figures.items():
+        what, lower_is_better = FIGURES[name]
+        direction = "lower" if lower_is_better else "higher"
+        interval = "unknown" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
+        yield (
+            f"| {what} ({direction} is better) | {row['base']:.4f} | {row['adapted']:.4f}"
+            f" | {row['difference']:+.4f} | {interval} | {row['verdict']} |"
+        )
+
+
+def _paragraphs(report: dict[str, Any]) -> Iterator[str]:
+    counts, figures = report["counts"], report["figures"]
+    decisive = figures[report["decided_by"]]
+    for warning in report["warnings"]:
+        yield from (f"Warning: {warning}", "")
+    if decisive["power"] is not None:
+        yield from (_power(decisive, report), "")
+    yield (
+        f"Each training used {counts['songs']:,} of {counts['all_songs']:,} songs with at least two different sections."
+        f" The figures are those of {counts['triplets']:,} of {counts['all_triplets']:,} held-out triplets and"
+        f" {counts['lines']:,} of {counts['all_lines']:,} held-out lines. All were chosen by hash."
+    )
+    yield ""
+    yield (
+        f"The intervals cover the choice of held-out songs: {decisive['songs']} songs with triplets,"
+        f" {figures['mlm_loss']['songs']} songs with lines. After triplet training, they also cover the choice of"
+        " seeds. docs/verdict.md of lyricbert describes the method."
+    )
+    yield ""
+
+
+def _power(row: dict[str, Any], report: dict[str, Any]) -> str:
+    """What the comparison could have shown, and what the observed difference would need."""
+    power, size = row["power"], abs(row["difference"])
+    detectable = f"{power['smallest_detectable']:.4f}"
+    if row["base"]:
+        detectable += f" ({100 * power['smallest_detectable'] / abs(row['base']):.1f} % of the base)"
+    needs = [
+        f"about {power[f'{factor}_needed']:,} {what}"
+        for factor, what in (("songs", "held-out songs"), ("seeds", "seeds"))
+        if power.get(f"{factor}_needed") is not None
+    ]
+    enough = f"needs {', or '.join(needs)}, if all else stays the same" if needs else _NOT_ENOUGH
+    return (
+        f"With {row['songs']} held-out songs and {report['config']['seeds']} seeds, this comparison shows a difference"
+        f" of {detectable} with 80 % probability. To show the observed difference of {size:.4f} with that"
+        f" probability, it {enough}."
+    )
+
+
+def _seeds(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| seed | base triplet loss | adapted | base triplet accuracy | adapted |"
+    yield "|---:|---:|---:|---:|---:|"
+    for row in rows:
+        yield (
+            f"| {row['seed']} | {row['base_triplet_loss']:.4f} | {row['adapted_triplet_loss']:.4f}"
+            f" | {row['base_triplet_accuracy']:.4f} | {row['adapted_triplet_accuracy']:.4f} |"
+        )
+
+
+def _by_model(sides: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """A row for each model, if a side has several."""
+    if all(len(models) == 1 for models in sides.values()):
+        return
+    yield from ("", "The figures of each model:", "")
+    yield "| model | triplet loss after training | before | MLM loss |"
+    yield "|---|---:|---:|---:|"
+    for side, models in sides.items():
+        for row in models:
+            yield (
+                f"| {side}: `{row['model']}` | {row['triplet_loss']:.4f} | {row['untrained_triplet_loss']:.4f}"
+                f" | {row['mlm_loss']:.4f} |"
+            )
