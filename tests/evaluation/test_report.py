@@ -11,7 +11,7 @@ def made(**changes: Any) -> dict[str, Any]:
     trained = {**row, "seeds": 5, "verdict": "cannot tell", "power": {"smallest_detectable": 0.05, "songs_needed": 900}}
     trained["power"]["seeds_needed"] = 40
     untrained = {**row, "seeds": None, "verdict": "helped", "power": None}
-    model = {name: 0.5 for name in FIGURES}
+    model = dict.fromkeys(FIGURES, 0.5)
     seed = {f"{side}_{name}": 0.3 for side in ("base", "adapted") for name in ("triplet_loss", "triplet_accuracy")}
     report = {
         "verdict": "cannot tell",
