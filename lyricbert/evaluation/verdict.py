@@ -51,15 +51,13 @@ def estimate_power(difference: Difference) -> dict[str, Any]:
     For a difference with enough songs, seeds and models, see `too_few`.
 
     `smallest_detectable`: the smallest difference that this number of songs, seeds and models shows with this power.
-    `songs_needed`, `seeds_needed`: about the number of held-out songs or seeds with which the observed difference would
-    be shown, if all else stays the same. None if no number is enough. `seeds_needed` is there only if seeds vary.
+    `needed`: for each factor, about the number of songs, seeds or models with which the observed difference would be
+    shown, if all else stays the same. None if no number is enough.
     """
-    needed = {
-        f"{factor.name}_needed": _levels_needed(difference, factor)
-        for factor in difference.factors
-        if factor.name in ("songs", "seeds")
+    return {
+        "smallest_detectable": _detectable(difference.factors),
+        "needed": {factor.name: _levels_needed(difference, factor) for factor in difference.factors},
     }
-    return {"smallest_detectable": _detectable(difference.factors), **needed}
 
 
 def _detectable(factors: tuple[Factor, ...]) -> float:

@@ -8,8 +8,8 @@ from lyricbert.evaluation.report import FIGURES, format_report
 def made(**changes: Any) -> dict[str, Any]:
     """The content of report.json of a made-up comparison that cannot tell."""
     row = {"base": 0.4, "adapted": 0.41, "difference": 0.01, "low": -0.02, "high": 0.04, "songs": 60}
-    trained = {**row, "seeds": 5, "verdict": "cannot tell", "power": {"smallest_detectable": 0.05, "songs_needed": 900}}
-    trained["power"]["seeds_needed"] = 40
+    trained = {**row, "seeds": 5, "verdict": "cannot tell", "power": {"smallest_detectable": 0.05}}
+    trained["power"]["needed"] = {"songs": 900, "seeds": 40}
     untrained = {**row, "seeds": None, "verdict": "helped", "power": None}
     model = dict.fromkeys(FIGURES, 0.5)
     seed = {f"{side}_{name}": 0.3 for side in ("base", "adapted") for name in ("triplet_loss", "triplet_accuracy")}
@@ -49,12 +49,12 @@ def test_with_cannot_tell_the_report_says_what_would_be_needed():
     [
         (900, None, "it needs about 900 held-out songs, if all else stays the same."),
         (None, 40, "it needs about 40 seeds, if all else stays the same."),
-        (None, None, "it needs more songs and more seeds or models: more of one alone are not enough."),
+        (None, None, "it needs more of several: more of one alone are not enough."),
     ],
 )
 def test_a_number_that_is_not_enough_alone_is_left_out(songs, seeds, said):
     report = made()
-    report["figures"]["triplet_loss"]["power"] |= {"songs_needed": songs, "seeds_needed": seeds}
+    report["figures"]["triplet_loss"]["power"]["needed"] = {"songs": songs, "seeds": seeds}
     assert said in format_report(report)
 
 
@@ -80,8 +80,11 @@ def test_several_models_have_a_table():
     assert "each model" not in format_report(made())
     report = made()
     report["config"]["adapted"] = ["x", "y"]
+    report["figures"]["triplet_loss"]["power"]["needed"]["adapted models"] = 7
     report["by_model"]["adapted"] = [{**report["by_model"]["base"][0], "model": name} for name in ("x", "y")]
     shown = format_report(report)
     assert "Base: `b`. Adapted: `x`, `y`." in shown
     assert shown.count("| adapted: `") == 2
+    assert "With 60 held-out songs, 5 seeds and 2 adapted models, this" in shown
+    assert "about 900 held-out songs, or about 40 seeds, or about 7 adapted models, if all else" in shown
     assert "| base: `b` | 0.5000 | 0.5000 | 0.5000 |" in shown

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save
 from lyricbert import compare
 from lyricbert.errors import UserError
 from lyricbert.evaluation.intervals import SideSums, paired_difference
+from lyricbert.evaluation.report import TRAINED_FIGURES
 from lyricbert.tasks.comparison.results import _digest
 from lyricbert.training.loop import Trainer
 
@@ -195,9 +196,7 @@ def test_what_cannot_be_told_has_its_power(three):
     assert unclear
     for name, row in unclear.items():
         assert row["power"]["smallest_detectable"] > abs(row["difference"])
-        assert (
-            ("seeds_needed" in row["power"])
-            == (row["seeds"] is not None)
-            == (name in ("triplet_loss", "triplet_accuracy"))
-        )
+        factors = ["songs", *(["seeds"] if name in TRAINED_FIGURES else []), "adapted models"]
+        assert list(row["power"]["needed"]) == factors
+        assert row["seeds"] == (3 if name in TRAINED_FIGURES else None)
     assert all(row["power"] is None for name, row in rows.items() if name not in unclear)
