@@ -33,7 +33,7 @@ from lyricbert.files import write_atomically, write_errors_as_user_error
 
 SHA256 = {
     "songs": "b094ef2d8428f7ae7a506e7a1a9b5602913fe3488885fa34560213a2911620df",
-    "prose": "1c67bd71a66a48170234cdcbc25f5e182c7fcc2566d3b6992d7449d1362e989b",
+    "prose": "4f63450141f3fccac7f4a2da0c60c6a49192afa3d6bcc10a7d34f9d738598bd8",
 }
 
 

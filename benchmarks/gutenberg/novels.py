@@ -12,14 +12,15 @@ PARAGRAPHS, WORDS_A_LINE, FEWEST_WORDS = 30, 30, 4
 _SENTENCE_END = re.compile(
     r"""(?<=[.!?])(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)\s+(?=["'(]*[A-Z])|(?<=[.!?]["')])\s+(?=["'(]*[A-Z])"""
 )
+_NOTE_MARK = re.compile(r"\s?\*(?:\s?\(\d+\))?|\[\d+\]")
 _IS_SENTENCE = re.compile(r"""[a-z].*[.!?:;,-]["')]*$""")
 
 
 def paragraphs_of(text: str) -> Iterator[str]:
-    """Yield the paragraphs of a book, each in one line, without headings, lists of contents and pictures."""
+    """Yield the paragraphs of a book, each in one line, without headings, lists of contents, notes and pictures."""
     for block in re.split(r"\n\s*\n", plain(text).replace("_", "")):
-        paragraph = " ".join(block.split())
-        is_prose = _IS_SENTENCE.search(paragraph) and not paragraph.startswith(("[", "Produced by"))
+        paragraph = " ".join(_NOTE_MARK.sub("", block).split())
+        is_prose = _IS_SENTENCE.search(paragraph) and not block.strip().startswith(("[", "*", "Produced by"))
         if is_prose and len(paragraph.split()) >= FEWEST_WORDS:
             yield paragraph
 
