@@ -84,7 +84,7 @@ def test_an_interrupted_compare_keeps_finished_trainings_and_continues(command, 
     errors = process.communicate(timeout=PATIENCE)[1].splitlines()
     assert process.returncode == 128 + number
     stopped = f"Stopped by {number.name}. Finished trainings are kept. Run the same command to continue."
-    assert [line for line in errors if " model, " not in line] == [stopped]
+    assert [line for line in errors if " model 1, " not in line] == [stopped]
     kept = {path.name: path.stat().st_ino for path in results.iterdir()}
     assert not [name for name in kept if not name.endswith(".safetensors")]
     assert {path.name for path in results.parent.iterdir()} == {".lock", "comparison.json", "results"}
