@@ -16,12 +16,6 @@ FIGURES = {
 }
 TRAINED_FIGURES = ("triplet_loss", "triplet_accuracy")
 MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
-_WHAT = {
-    "songs": "held-out songs",
-    "seeds": "seeds",
-    "base models": "base models",
-    "adapted models": "adapted models",
-}
 _NOT_ENOUGH = "needs more of several: more of one alone are not enough"
 # The verdict of the report is that of this figure, because the triplet task is the purpose of adapting.
 DECISIVE = "triplet_loss"
@@ -90,15 +84,19 @@ def _power(row: dict[str, Any], report: dict[str, Any]) -> str:
     detectable = f"{power['smallest_detectable']:.4f}"
     if row["base"]:
         detectable += f" ({100 * power['smallest_detectable'] / abs(row['base']):.1f} % of the base)"
-    needs = [f"about {levels:,} {_WHAT[factor]}" for factor, levels in power["needed"].items() if levels is not None]
+    needs = [f"about {_count(factor, levels)}" for factor, levels in power["needed"].items() if levels is not None]
     enough = f"needs {', or '.join(needs)}, if all else stays the same" if needs else _NOT_ENOUGH
     levels = {"songs": row["songs"], "seeds": row["seeds"]}
     levels |= {f"{side} models": len(report["config"][side]) for side in ("base", "adapted")}
-    *others, last = [f"{levels[factor]:,} {_WHAT[factor]}" for factor in power["needed"]]
+    *others, last = [_count(factor, levels[factor]) for factor in power["needed"]]
     return (
         f"With {', '.join(others)} and {last}, this comparison shows a difference of {detectable} with 80 %"
         f" probability. To show the observed difference of {size:.4f} with that probability, it {enough}."
     )
+
+
+def _count(factor: str, levels: int) -> str:
+    return f"{levels:,} {'held-out songs' if factor == 'songs' else factor}"
 
 
 def _seeds(rows: list[dict[str, Any]]) -> Iterator[str]:
