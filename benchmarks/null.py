@@ -4,7 +4,7 @@
 
 Adapts the model 60 times, with the seeds 1 to 60. Each of ten comparisons has three of the results as --base and three
 others as --adapted. So there is no true difference, and each `helped` or `hurt` is false. Prints a table of the
-comparisons. The runs are small: 30 steps of 2,048 tokens, then triplet training on 25 songs with three seeds. Finished
+comparisons. The runs are small: 30 steps of 2,048 tokens, then triplet training on 20 songs with three seeds. Finished
 runs in --out are used. `--processes` runs at a time have one thread each.
 """
 
@@ -23,7 +23,7 @@ ADAPT = (
     *("--max-steps", "30", "--lr", "5e-4", "--tokens-per-batch", "2048", "--global-micro-batches", "1"),
     *("--eval-examples", "200"),
 )
-COMPARE = ("--seeds", "3", "--max-songs", "25", "--eval-triplets", "600", "--eval-examples", "500")
+COMPARE = ("--seeds", "3", "--max-songs", "20", "--eval-triplets", "300", "--eval-examples", "200")
 
 
 def main() -> None:
