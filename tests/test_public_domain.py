@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -157,7 +158,7 @@ def made_song(*sections: str, title: str = "A Song") -> Song:
 
 def left_out(*songs: Song, is_hymnal: bool = False) -> dict[str, int]:
     book = SongBook("pg1", "b", "o/n", "c", (), year=1800, parse=lambda texts: iter(()), is_hymnal=is_hymnal)
-    counts = filters.Counter()
+    counts: Counter[str] = Counter()
     kept = list(filters.select_songs(book, songs, set(), counts))
     assert len(kept) + sum(counts.values()) == len(songs)
     return dict(counts)
