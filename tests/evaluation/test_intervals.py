@@ -62,6 +62,19 @@ def test_the_variance_of_seeds_that_differ_by_constants_is_that_of_their_means()
     assert seeds.margin() == pytest.approx(4.30265 * np.sqrt(seeds.variance), rel=1e-4)
 
 
+def test_half_of_the_interaction_with_songs_is_not_counted_twice():
+    source = np.random.default_rng(2)
+    found = []
+    for _ in range(200):
+        adapted = source.normal(0, 1, (1, 4, 30))  # nothing but interaction
+        songs, seeds = paired_difference(
+            SideSums(np.zeros((1, 4, 30)), np.ones(30)), SideSums(adapted, np.ones(30))
+        ).factors
+        found.append((songs.variance, seeds.variance))
+    assert np.mean([variance for variance, _ in found]) == pytest.approx(1 / 120, rel=0.1)
+    assert np.mean([variance for _, variance in found]) == pytest.approx(0.5 / 120, rel=0.25)  # some are cut off at 0
+
+
 def test_models_of_both_sides_are_factors():
     weight = np.ones(12)
     base = SideSums(np.array([0.3, 0.5])[:, None, None] * np.ones((2, 3, 12)), weight)
