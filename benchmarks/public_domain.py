@@ -13,6 +13,7 @@ slurs are left out by a list of words, which is stored as hashes. All books were
 import argparse
 import hashlib
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.out.exists():
         raise UserError(f"{options.out}: exists; give another --out or remove it")
+    if not os.access(options.out.parent, os.W_OK):
+        raise UserError(f"{options.out.parent}: is not a directory that can be written to; give another --out")
     rows = songs_of(BOOKS, options.origin) if options.corpus == "songs" else prose_of(NOVELS, options.origin)
     write_corpus(
         options.out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), SHA256[options.corpus]

@@ -1,7 +1,7 @@
 """Downloads the files of a book, and checks that they are the expected ones."""
 
 import hashlib
-import urllib.error
+import http.client
 import urllib.parse
 import urllib.request
 
@@ -14,14 +14,15 @@ _SECONDS = 60  # without an answer
 
 def read_files(book: Book, origin: str) -> list[bytes]:
     """The files of a book from `origin`, a URL. Raises `UserError` if one cannot be read or is another one."""
-    return [_read_file(f"{origin}/{book.repository}/{book.commit}/{path}", digest) for path, digest in book.files]
+    folder = f"{origin}/{book.repository}/{book.commit}"
+    return [_read_file(f"{folder}/{urllib.parse.quote(path)}", digest) for path, digest in book.files]
 
 
 def _read_file(url: str, digest: str) -> bytes:
     try:
-        with urllib.request.urlopen(urllib.parse.quote(url, safe=":/"), timeout=_SECONDS) as answer:
+        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:
             content: bytes = answer.read()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{url}: cannot be read ({reason}); check the network, or give --origin") from None
     found = hashlib.sha256(content).hexdigest()

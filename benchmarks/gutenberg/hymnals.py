@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.gutenberg.books import Song, SongBook
+from benchmarks.gutenberg.text import join_punctuation, join_short_sections
 
 ABBREVIATED = re.compile(r"(?:&c|\betc)\.?\W*$")
 CHORUS = re.compile(r"(?:Chorus\.|CHORUS\.)(?:--|\u2014)?\s*")
@@ -115,11 +116,6 @@ def plain_text(markup: str) -> str:
     return join_punctuation(html.unescape(re.sub(r"<[^>]*>|[\[\]]", "", HTML_NOTE.sub("", markup))))
 
 
-def join_punctuation(line: str) -> str:
-    """Reduce white space to single spaces, and remove it before a punctuation mark."""
-    return re.sub(r" ([.,;:!?])", r"\1", " ".join(line.split()))
-
-
 def clean_title(title: str) -> str:
     """Put a title on one line, without a final "&c." and punctuation."""
     return re.sub(r",? (?:&c|etc)$", "", " ".join(title.split()).rstrip(".* ")).rstrip(",")
@@ -127,15 +123,9 @@ def clean_title(title: str) -> str:
 
 def make_sections(verses: Iterable[list[str]]) -> tuple[tuple[str, ...], ...]:
     """Split a chorus from its verse, drop abbreviated repeats, and merge a section of one line into the one before."""
-    sections: list[tuple[str, ...]] = []
-    for verse in verses:
-        for part in split_chorus(verse):
-            lines = tuple(line for line in part if line and not ABBREVIATED.search(line))
-            if len(lines) == 1 and sections:
-                sections[-1] += lines
-            elif lines:
-                sections.append(lines)
-    return tuple(sections)
+    parts = [part for verse in verses for part in split_chorus(verse)]
+    sections = [tuple(line for line in part if line and not ABBREVIATED.search(line)) for part in parts]
+    return tuple(join_short_sections([section for section in sections if section]))
 
 
 def split_chorus(verse: list[str]) -> list[list[str]]:

@@ -11,7 +11,7 @@ _HEADINGS = frozenset({"h2", "h3", "h4", "h5"})
 _SKIPPED_TAGS = frozenset({"style", "script", "title", "table", "h1", "sup"})
 _SKIPPED_CLASSES = re.compile(r"^(pagenum|fnanchor|footnotes?|linenum|note\w*|fig\w+|sidenote|right|attrib)$")
 _POEM = re.compile(r"^(poem|poetry|cpoem\w*)$")
-_LINE_ENDS = frozenset({"br", "p", "div"})
+_BLOCKS = frozenset({"p", "div"})
 _VOID = frozenset({"br", "img", "hr", "input", "meta", "link"})
 
 
@@ -46,7 +46,7 @@ class _Poems(HTMLParser):
             return
         while self._open:
             found, kind = self._open.pop()
-            if found in _LINE_ENDS and found != "br":
+            if found in _BLOCKS:
                 self._text.append("\n")
             if kind in ("heading", "stanza") and self._is_in("poem"):
                 self._text.append("\n\n")

@@ -45,11 +45,15 @@ def clean_line(line: str) -> str:
     Empty if nothing else is in it, or if it ends in "&c.", which stands for the rest of a repeated line.
     """
     line = re.sub(r"^(?:Chor|Chorus)\.?--", "", _REFERENCE.sub("", line).strip())
-    line = _CONTRACTION.sub("", " ".join(re.sub(r"[_\[\]{}*]", "", line).split()))
-    line = re.sub(r" ([.,;:!?])", r"\1", line)
+    line = join_punctuation(_CONTRACTION.sub("", re.sub(r"[_\[\]{}*]", "", line)))
     if re.search(r"&c\.?\W*$", line) or _NUMBER.fullmatch(line) or _LABEL.fullmatch(line):
         return ""
     return re.sub(r"^[A-Z]{2,}(?= [a-z])", lambda word: word[0].capitalize(), line)  # an initial in small capitals
+
+
+def join_punctuation(line: str) -> str:
+    """The line with single spaces, and none before a punctuation mark."""
+    return re.sub(r" ([.,;:!?])", r"\1", " ".join(line.split()))
 
 
 def title_of(heading: str) -> str:
