@@ -16,6 +16,7 @@ FIGURES = {
 }
 TRAINED_FIGURES = ("triplet_loss", "triplet_accuracy")
 MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
+_MODELS_COVERED = "All intervals also cover the choice of the models of a side that has several. "
 _NOT_ENOUGH = "needs more of several: more of one alone are not enough"
 # The verdict of the report is that of this figure, because the triplet task is the purpose of adapting.
 DECISIVE = "triplet_loss"
@@ -73,7 +74,8 @@ def _paragraphs(report: dict[str, Any]) -> Iterator[str]:
     yield (
         f"The intervals cover the choice of held-out songs: {decisive['songs']} songs with triplets,"
         f" {figures['mlm_loss']['songs']} songs with lines. After triplet training, they also cover the choice of"
-        " seeds. docs/verdict.md of lyricbert describes the method."
+        f" seeds. {_MODELS_COVERED if _has_several(report['by_model']) else ''}docs/verdict.md of lyricbert describes the"
+        " method."
     )
     yield ""
 
@@ -109,9 +111,13 @@ def _seeds(rows: list[dict[str, Any]]) -> Iterator[str]:
         )
 
 
+def _has_several(sides: dict[str, list[dict[str, Any]]]) -> bool:
+    return any(len(models) > 1 for models in sides.values())
+
+
 def _by_model(sides: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     """A row for each model, if a side has several."""
-    if all(len(models) == 1 for models in sides.values()):
+    if not _has_several(sides):
         return
     yield from ("", "The figures of each model:", "")
     yield "| model | triplet loss after training | before | MLM loss |"

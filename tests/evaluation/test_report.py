@@ -78,6 +78,7 @@ def test_an_interval_that_does_not_exist_is_unknown():
 
 def test_several_models_have_a_table():
     assert "each model" not in format_report(made())
+    assert "choice of the models" not in format_report(made())
     report = made()
     report["config"]["adapted"] = ["x", "y"]
     report["figures"]["triplet_loss"]["power"]["needed"]["adapted models"] = 7
@@ -85,6 +86,7 @@ def test_several_models_have_a_table():
     shown = format_report(report)
     assert "Base: `b`. Adapted: `x`, `y`." in shown
     assert shown.count("| adapted: `") == 2
+    assert "All intervals also cover the choice of the models of a side that has several. docs/verdict.md" in shown
     assert "With 60 held-out songs, 5 seeds and 2 adapted models, this" in shown
     assert "about 900 held-out songs, or about 40 seeds, or about 7 adapted models, if all else" in shown
     assert "| base: `b` | 0.5000 | 0.5000 | 0.5000 |" in shown
