@@ -71,11 +71,11 @@ def _paragraphs(report: dict[str, Any]) -> Iterator[str]:
         f" {counts['lines']:,} of {counts['all_lines']:,} held-out lines. All were chosen by hash."
     )
     yield ""
+    models = _MODELS_COVERED if _has_several(report["by_model"]) else ""
     yield (
         f"The intervals cover the choice of held-out songs: {decisive['songs']} songs with triplets,"
         f" {figures['mlm_loss']['songs']} songs with lines. After triplet training, they also cover the choice of"
-        f" seeds. {_MODELS_COVERED if _has_several(report['by_model']) else ''}docs/verdict.md of lyricbert describes the"
-        " method."
+        f" seeds. {models}docs/verdict.md of lyricbert describes the method."
     )
     yield ""
 
