@@ -65,7 +65,8 @@ def test_a_comparison_killed_ten_times_gives_the_report_of_an_uninterrupted_one(
 
 
 def test_two_processes_give_the_report_of_one(tmp_path, store_dir, model_dir, encoder_dir):
-    arguments = ("--data", store_dir, "--base", model_dir, "--adapted", encoder_dir, *COMPARISON)
+    models = ("--base", model_dir, "--adapted", encoder_dir, "--adapted", model_dir)
+    arguments = ("--data", store_dir, *models, *COMPARISON)
     finish(start("lyricbert/compare.py", *arguments, "--out", tmp_path / "one"))
     errors = finish(torchrun(2, "lyricbert/compare.py", *arguments, "--out", tmp_path / "two"))
     assert {line.split(":")[0] for line in errors.splitlines()} == {"rank 0", "rank 1"}

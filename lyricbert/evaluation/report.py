@@ -86,15 +86,16 @@ def _power(row: dict[str, Any], report: dict[str, Any]) -> str:
     detectable = f"{power['smallest_detectable']:.4f}"
     if row["base"]:
         detectable += f" ({100 * power['smallest_detectable'] / abs(row['base']):.1f} % of the base)"
-    needs = [f"about {_count(factor, levels)}" for factor, levels in power["needed"].items() if levels is not None]
-    enough = f"needs {', or '.join(needs)}, if all else stays the same" if needs else _NOT_ENOUGH
     levels = {"songs": row["songs"], "seeds": row["seeds"]}
     levels |= {f"{side} models": len(report["config"][side]) for side in ("base", "adapted")}
     *others, last = [_count(factor, levels[factor]) for factor in power["needed"]]
-    return (
-        f"With {', '.join(others)} and {last}, this comparison shows a difference of {detectable} with 80 %"
-        f" probability. To show the observed difference of {size:.4f} with that probability, it {enough}."
-    )
+    counts = f"{', '.join(others)} and {last}"
+    shown = f"With {counts}, this comparison shows a difference of {detectable} with 80 % probability."
+    if size <= report["config"]["smallest_difference"] * abs(row["base"]):
+        return f"{shown} The observed difference of {size:.4f} is smaller than --smallest-difference."
+    needs = [f"about {_count(factor, levels)}" for factor, levels in power["needed"].items() if levels is not None]
+    enough = f"needs {', or '.join(needs)}, if all else stays the same" if needs else _NOT_ENOUGH
+    return f"{shown} To show the observed difference of {size:.4f} with that probability, it {enough}."
 
 
 def _count(factor: str, levels: int) -> str:

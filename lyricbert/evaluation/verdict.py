@@ -45,18 +45,22 @@ def too_few(difference: Difference, is_trained: bool) -> list[str]:
     return few + [name for name in levels if name.endswith("models") and levels[name] < FEWEST_MODELS]
 
 
-def estimate_power(difference: Difference) -> dict[str, Any]:
+def estimate_power(difference: Difference, smallest: float) -> dict[str, Any]:
     """What a comparison could have shown, and what the observed difference would need, with 80 % power.
 
-    For a difference with enough songs, seeds and models, see `too_few`.
+    For a difference with enough songs, seeds and models, see `too_few`. `smallest`: see `decide`.
 
     `smallest_detectable`: the smallest difference that this number of songs, seeds and models shows with this power.
     `needed`: for each factor, about the number of songs, seeds or models with which the observed difference would be
-    shown, if all else stays the same. None if no number is enough.
+    shown, if all else stays the same. None if no number is enough, or if the observed difference is too small to
+    matter: then more levels lead to `no difference`.
     """
+    matters = abs(difference.difference) > smallest * abs(difference.base)
     return {
         "smallest_detectable": _detectable(difference.factors),
-        "needed": {factor.name: _levels_needed(difference, factor) for factor in difference.factors},
+        "needed": {
+            factor.name: _levels_needed(difference, factor) if matters else None for factor in difference.factors
+        },
     }
 
 

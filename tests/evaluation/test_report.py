@@ -23,7 +23,7 @@ def made(**changes: Any) -> dict[str, Any]:
         "by_model": {"base": [{"model": "b", **model}], "adapted": [{"model": "a", **model}]},
         "counts": {"songs": 50, "all_songs": 1200, "triplets": 8, "all_triplets": 9, "lines": 6, "all_lines": 7},
         "notes": [],
-        "config": {"base": ["b"], "adapted": ["a"], "seeds": 5},
+        "config": {"base": ["b"], "adapted": ["a"], "seeds": 5, "smallest_difference": 0.01},
     }
     return report | changes
 
@@ -56,6 +56,14 @@ def test_a_number_that_is_not_enough_alone_is_left_out(songs, seeds, said):
     report = made()
     report["figures"]["triplet_loss"]["power"]["needed"] = {"songs": songs, "seeds": seeds}
     assert said in format_report(report)
+
+
+def test_a_difference_that_is_too_small_to_matter_needs_nothing():
+    report = made()
+    report["config"]["smallest_difference"] = 0.03
+    shown = format_report(report)
+    assert "12.5 % of the base) with 80 % probability. The observed difference of 0.0100 is smaller than" in shown
+    assert "needs" not in shown
 
 
 def test_with_a_decided_verdict_nothing_more_is_needed():

@@ -78,23 +78,36 @@ def shows(rng: np.random.Generator, true: float, songs: int) -> bool:
 
 def test_the_smallest_detectable_difference_is_shown_in_80_of_100_comparisons():
     rng = np.random.default_rng(0)
-    detectable = estimate_power(made(-0.1, 0.2, Factor("songs", 50, 1 / 50)))["smallest_detectable"]
+    detectable = estimate_power(made(-0.1, 0.2, Factor("songs", 50, 1 / 50)), 0.01)["smallest_detectable"]
     assert 0.75 <= np.mean([shows(rng, detectable, 50) for _ in range(1000)]) <= 0.85
 
 
 def test_the_songs_needed_show_the_observed_difference_in_80_of_100_comparisons():
     rng = np.random.default_rng(1)
-    needed = estimate_power(made(-0.1, 0.5, Factor("songs", 50, 1 / 50)))
+    needed = estimate_power(made(-0.1, 0.5, Factor("songs", 50, 1 / 50)), 0.01)
     (songs,) = needed["needed"].values()
     assert 190 <= songs <= 210
     assert 0.75 <= np.mean([shows(rng, 0.2, songs) for _ in range(1000)]) <= 0.85
 
 
 def test_a_number_of_songs_or_seeds_may_never_be_enough():
-    found = estimate_power(made(-0.01, 0.03, Factor("songs", 100, 1e-6), Factor("seeds", 5, 1e-3)))
+    found = estimate_power(made(-0.01, 0.03, Factor("songs", 100, 1e-6), Factor("seeds", 5, 1e-3)), 0.0)
     assert found["needed"]["songs"] is None
     assert found["needed"]["seeds"] > 5
-    assert estimate_power(made(-0.01, 0.01))["needed"] == {"songs": None, "seeds": None}  # no difference was observed
+    assert estimate_power(made(-0.01, 0.01), 0.0)["needed"] == {
+        "songs": None,
+        "seeds": None,
+    }  # no difference was observed
+
+
+def test_a_difference_that_is_too_small_to_matter_needs_nothing():
+    too_small, enough = (made(middle - 0.03, middle + 0.03) for middle in (0.009, 0.011))
+    assert set(estimate_power(too_small, 0.01)["needed"].values()) == {None}
+    assert estimate_power(too_small, 0.0)["needed"]["seeds"] is None
+    songs_alone = made(-0.02, 0.042, Factor("songs", 50, 1e-4))
+    assert estimate_power(songs_alone, 0.01)["needed"]["songs"] > 50
+    assert estimate_power(songs_alone, 0.012)["needed"]["songs"] is None
+    assert estimate_power(enough, 0.01)["smallest_detectable"] == estimate_power(too_small, 0.01)["smallest_detectable"]
 
 
 def rows(**changes: tuple[str, float]) -> dict[str, dict[str, object]]:

@@ -178,13 +178,16 @@ def test_below_three_seeds_only_figures_without_training_get_a_verdict(run, mode
     assert report["figures"]["triplet_loss"]["power"] is None
 
 
-def test_the_smallest_difference_changes_the_verdict_without_new_trainings(three, run, model_dir, others, tmp_path):
+def test_the_smallest_difference_changes_the_verdict_without_new_trainings(
+    three, run, model_dir, others, tmp_path, trainings
+):
     out = shutil.copytree(three, tmp_path / "out")
     before = json.loads((out / "report.json").read_text())["figures"]["mlm_accuracy"]
     assert before["verdict"] != "no difference"
     report = run(out, [model_dir], others, "--seeds", 3, "--smallest-difference", 0.999)
     widest = max(-before["low"], before["high"])
     expected = "no difference" if widest <= 0.999 * before["base"] else before["verdict"]
+    assert trainings == []
     assert report["figures"]["triplet_loss"]["verdict"] == "no difference"
     assert report["figures"]["mlm_accuracy"]["verdict"] == expected
     assert report["figures"]["mlm_accuracy"]["low"] == before["low"]

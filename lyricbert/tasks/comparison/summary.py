@@ -95,7 +95,7 @@ def _row(name: str, difference: Difference, config: CompareConfig, is_comparable
         **values,
         "seeds": config.seeds if is_trained else None,
         "verdict": verdict,
-        "power": estimate_power(difference) if has_power else None,
+        "power": estimate_power(difference, config.smallest_difference) if has_power else None,
     }
 
 
