@@ -2,15 +2,15 @@
 
     python benchmarks/coverage.py runs/first runs/second runs/third
 
-Each argument is the --out directory of a finished comparison with several adapted models and seeds. Its results give
-the variances of the triplet loss after training: of songs, seeds, adapted models and their interactions. A simulated
-comparison draws songs from those of the real one, each with its number of triplets and its mean difference. It adds
-normally distributed effects of seeds, adapted models and interactions. With one adapted model, the true difference is
-that of this model.
+Each argument is the --out directory of a finished comparison with at least two adapted models and two seeds. Its
+results give the variances of the triplet loss after training: those of songs, seeds, adapted models and their
+interactions. A simulated comparison draws songs from those of the real one, with replacement. Each song keeps its
+number of triplets and its mean difference. Effects of seeds, adapted models and interactions are normally distributed.
+The true difference is always 0. With one adapted model, no effect of the model is added.
 
-For 3, 5 and 10 seeds, 10, 30, 100 and 300 songs, and one or three adapted models, two tables show percentages of the
-simulations: those whose interval contains the true difference, and those with the verdict `helped` or `hurt` although
-the true difference is 0. `--method pigeonhole` measures the pigeonhole bootstrap instead of the intervals of `compare`.
+The simulation covers 3, 5 and 10 seeds; 10, 30, 100 and 300 songs; and one or three adapted models. One table shows the
+percentage of intervals that contain the true difference. The other shows the percentage of false `helped` or `hurt`
+verdicts. `--method pigeonhole` measures the pigeonhole bootstrap instead of the intervals of `compare`.
 """
 
 import argparse

@@ -4,8 +4,9 @@
     python benchmarks/public_domain.py prose --out prose.jsonl
 
 The books come from the public repositories of GITenberg on GitHub, each at a fixed commit. Both corpora are JSON lines
-that `lyricbert prepare` reads. The SHA-256 of each downloaded file and of the result are checked. Racial and sexual
-slurs are left out by a list of words, which is stored as hashes. All books were first published before 1929.
+that `lyricbert prepare` reads. The SHA-256 of each downloaded file and of the result are checked. Songs and
+paragraphs with a racial or sexual slur are left out. So are paragraphs of novels, and songs outside the hymnals, that
+mention Jews. Both lists of words are stored as hashes. All books were first published before 1929.
 
 `--origin` is another URL with the files, laid out as OWNER/NAME/COMMIT/PATH, for example file:///mirror.
 """
@@ -89,7 +90,7 @@ def write_corpus(out: Path, text: str, digest: str) -> None:
     """Write the corpus if its SHA-256 is `digest`. Raises `UserError` if not, or on a write error."""
     found = hashlib.sha256(text.encode()).hexdigest()
     if found != digest:
-        raise UserError(f"the corpus has the SHA-256 {found}, not {digest}; the rules or the books have changed")
+        raise UserError(f"the corpus has the SHA-256 {found}, not {digest}; a rule in benchmarks/gutenberg has changed")
     with write_errors_as_user_error(out, "free some space or give another --out"), write_atomically(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

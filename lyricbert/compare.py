@@ -11,21 +11,22 @@ songs.
 
 It writes OUT/report.md and OUT/report.json. They give each metric for the base
 and the adapted model, the paired difference with its 95 % confidence interval,
-and a verdict: helped, hurt, no difference or cannot tell. The interval covers
-the choice of held-out songs and of seeds (docs/verdict.md).
+and a verdict: helped, hurt, no difference or cannot tell. All intervals cover
+the choice of held-out songs. Those after triplet training also cover the choice
+of seeds (docs/verdict.md).
 
-With one adapted model, the verdict covers that model. To test the recipe, adapt
-the base at least three times with different seeds, and repeat --adapted. Then
-the interval also covers the choice of the adapted model. --base can be repeated
-in the same way.
+With one adapted model, the verdict covers that model. To test the way of
+adapting, adapt the base at least three times with different seeds, and repeat
+--adapted. Then the intervals also cover the choice of the adapted model. --base
+can be repeated in the same way.
 
 The work is bounded. By default, a training uses at most 1,000 songs, and an
 evaluation at most 10,000 triplets and 10,000 lines. They are chosen by hash.
 The report says how many were used, and out of how many.
 
 OUT/results keeps the result of each finished training. If the command was
-stopped or killed, run the same command to continue. With more seeds, only the
-new trainings run. Results for another store, another model or other settings
+stopped or killed, run the same command to continue. With more seeds, or more
+models after those given before, only the new trainings run. Results for another store, another model or other settings
 are refused. OUT/report.json exists only if the last command has finished.
 
 To distribute the trainings over several processes, replace `python` with

@@ -24,7 +24,7 @@ _SLURS = """
     eea2991640d1a5ca f0b59bcaa8569e30
 """
 SLURS = frozenset(_SLURS.split())
-# Outside the hymnals, songs with these words are left out: some carry a stereotype.
+# Songs outside the hymnals and paragraphs of novels with these words are left out, because some use a stereotype.
 _PEOPLE = """
     4426e54cf6f33618 a9f41dffb6c61175 b9ef608311626a10 d88e3100dbfd6798 fa7418ee05920ee3
 """

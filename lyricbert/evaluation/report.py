@@ -16,8 +16,10 @@ FIGURES = {
 }
 TRAINED_FIGURES = ("triplet_loss", "triplet_accuracy")
 MLM_FIGURES = ("mlm_loss", "mlm_accuracy", "fill_reciprocal_rank", "fill_top10")
+_TOO_SMALL = "A larger comparison would probably show `no difference`."
+_SEEDS_COVERED = "After triplet training, they also cover the choice of seeds. "
 _MODELS_COVERED = "All intervals also cover the choice of the models of a side that has several. "
-_NOT_ENOUGH = "needs more of several: more of one alone are not enough"
+_NOT_ENOUGH = "needs more songs and more seeds or models: no single factor is enough"
 # The verdict of the report is that of this figure, because the triplet task is the purpose of adapting.
 DECISIVE = "triplet_loss"
 
@@ -74,8 +76,8 @@ def _paragraphs(report: dict[str, Any]) -> Iterator[str]:
     models = _MODELS_COVERED if _has_several(report["by_model"]) else ""
     yield (
         f"The intervals cover the choice of held-out songs: {decisive['songs']} songs with triplets,"
-        f" {figures['mlm_loss']['songs']} songs with lines. After triplet training, they also cover the choice of"
-        f" seeds. {models}docs/verdict.md of lyricbert describes the method."
+        f" {figures['mlm_loss']['songs']} songs with lines. {_SEEDS_COVERED if report['config']['seeds'] > 1 else ''}"
+        f"{models}docs/verdict.md of lyricbert describes the method."
     )
     yield ""
 
@@ -90,9 +92,9 @@ def _power(row: dict[str, Any], report: dict[str, Any]) -> str:
     levels |= {f"{side} models": len(report["config"][side]) for side in ("base", "adapted")}
     *others, last = [_count(factor, levels[factor]) for factor in power["needed"]]
     counts = f"{', '.join(others)} and {last}"
-    shown = f"With {counts}, this comparison shows a difference of {detectable} with 80 % probability."
+    shown = f"With {counts}, this comparison can show a difference of {detectable} or more with 80 % probability."
     if size <= report["config"]["smallest_difference"] * abs(row["base"]):
-        return f"{shown} The observed difference of {size:.4f} is smaller than --smallest-difference."
+        return f"{shown} The observed difference of {size:.4f} is within --smallest-difference. {_TOO_SMALL}"
     needs = [f"about {_count(factor, levels)}" for factor, levels in power["needed"].items() if levels is not None]
     enough = f"needs {', or '.join(needs)}, if all else stays the same" if needs else _NOT_ENOUGH
     return f"{shown} To show the observed difference of {size:.4f} with that probability, it {enough}."
@@ -103,7 +105,7 @@ def _count(factor: str, levels: int) -> str:
 
 
 def _seeds(rows: list[dict[str, Any]]) -> Iterator[str]:
-    yield "| seed | base triplet loss | adapted | base triplet accuracy | adapted |"
+    yield "| seed | base triplet loss | adapted triplet loss | base triplet accuracy | adapted triplet accuracy |"
     yield "|---:|---:|---:|---:|---:|"
     for row in rows:
         yield (
@@ -121,7 +123,7 @@ def _by_model(sides: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     if not _has_several(sides):
         return
     yield from ("", "The figures of each model:", "")
-    yield "| model | triplet loss after training | before | MLM loss |"
+    yield "| model | triplet loss after triplet training | triplet loss before triplet training | MLM loss |"
     yield "|---|---:|---:|---:|"
     for side, models in sides.items():
         for row in models:

@@ -137,8 +137,8 @@ class CompareConfig(TripletConfig):
     data: Path = with_default(PathConfig, "data", MISSING)
     base: tuple[str, ...] = option(
         "model before adapting: a directory or a Hugging Face hub name; may be repeated",
-        advice="Give the model that the MLM run started from. Repeat it if you have several bases that differ only in"
-        " their seeds.",
+        advice="Give the model that the MLM run started from. Repeat it if you have several bases that were"
+        " trained alike with different seeds.",
     )
     adapted: tuple[str, ...] = option(
         "model after adapting: a directory or a Hugging Face hub name; may be repeated",
@@ -147,7 +147,8 @@ class CompareConfig(TripletConfig):
     )
     out: Path = option(
         "output directory; if it holds results of the same comparison, they are used",
-        advice="Give every comparison its own directory. With more `--seeds` or models, only the new trainings run.",
+        advice="Give every comparison its own directory. With more `--seeds`, or more models at the end, only the new"
+        " trainings run.",
     )
     # One process, so one micro-batch in a step. It has songs for more different negatives than the trainer's of 1024.
     tokens_per_batch: int = with_default(LoopConfig, "tokens_per_batch", 2048)
@@ -168,7 +169,7 @@ class CompareConfig(TripletConfig):
         5,
         check="positive",
         advice="Raise it if the verdict is `cannot tell` and the report says that more seeds would be enough. Time"
-        " grows in proportion. With fewer than 3, there is no verdict after triplet training.",
+        " grows in proportion. With fewer than 3, the verdict after triplet training is `cannot tell`.",
     )
     eval_examples: int = option(
         "maximum number of held-out lines for the MLM metrics",
@@ -178,8 +179,8 @@ class CompareConfig(TripletConfig):
     )
 
     smallest_difference: float = option(
-        "smallest difference that matters, as a share of the base's value; the verdict is `no difference` if the whole"
-        " interval is smaller",
+        "smallest difference that matters, as a share of the base's value; the verdict is no difference if the whole"
+        " interval lies between -X and +X times the base's value",
         0.01,
         check="share",
         advice="Set it to the smallest improvement that would be worth the effort of adapting. Changing it needs no new"

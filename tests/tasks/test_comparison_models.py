@@ -92,9 +92,9 @@ def test_the_interval_is_over_the_songs_seeds_and_models_of_the_results(three, f
 
 def test_the_report_says_what_the_verdict_covers(three, run, model_dir, others, tmp_path):
     alone = run(tmp_path / "out", [model_dir], others[:1], "--seeds", 1)
-    assert alone["claim"].startswith("The verdict covers these two models.")
+    assert alone["claim"].startswith("The verdict covers these two models, ")
     report = json.loads((three / "report.json").read_text())
-    assert "this base and models adapted as these 3 were" in report["claim"]
+    assert "this base and models adapted like these 3," in report["claim"]
     for out, claim in ((tmp_path / "out", alone["claim"]), (three, report["claim"])):
         assert claim in (out / "report.md").read_text()
 
@@ -117,7 +117,7 @@ def test_more_bases_use_what_is_there(three, run, model_dir, others, tmp_path, t
     out = shutil.copytree(three, tmp_path / "out")
     report = run(out, [model_dir, *others[:2]], others, "--seeds", 3)
     assert trainings == [0, 0, 1, 1, 2, 2]
-    assert "bases made as these 3 were and models adapted as these 3 were" in report["claim"]
+    assert "bases trained like these 3 and models adapted like these 3," in report["claim"]
 
 
 def refused(run: Callable[..., dict], out: Path, *arguments: object) -> str:
@@ -144,7 +144,7 @@ def test_the_same_model_twice_on_a_side_is_refused(run, model_dir, others, tmp_p
 def test_two_models_of_a_side_get_no_verdict(run, model_dir, others, tmp_path):
     report = run(tmp_path / "out", [model_dir], others[:2], "--seeds", 3)
     assert {row["verdict"] for row in report["figures"].values()} == {"cannot tell"}
-    assert "A verdict over several adapted models needs at least 3. Give one, or more." in report["notes"]
+    assert "With two adapted models, the verdict is `cannot tell`. Give one, or at least 3." in report["notes"]
 
 
 def test_a_shorter_model_is_not_added_to_results_of_longer_sections(three, run, model_dir, others, tokenizer, tmp_path):
@@ -174,7 +174,10 @@ def test_below_three_seeds_only_figures_without_training_get_a_verdict(run, mode
     verdicts = {name: row["verdict"] for name, row in report["figures"].items()}
     assert verdicts.pop("triplet_loss") == verdicts.pop("triplet_accuracy") == "cannot tell"
     assert set(verdicts.values()) == {"no difference"}
-    assert "A verdict after triplet training needs at least 3 seeds. Raise --seeds." in report["notes"]
+    assert (
+        "With fewer than 3 seeds, the verdict after triplet training is `cannot tell`. Raise --seeds."
+        in report["notes"]
+    )
     assert report["figures"]["triplet_loss"]["power"] is None
 
 

@@ -24,14 +24,15 @@ from lyricbert.tasks.config import CompareConfig
 
 _HEADLESS = (
     "The {side} model {name} has no MLM head. Its MLM and fill-in figures are those of a fresh, untrained head and say"
-    " nothing about its encoder. So they get no verdict."
+    " nothing about its encoder. So their verdict is `cannot tell`."
 )
 _TOO_FEW = {
-    "songs": f"A verdict needs at least {FEWEST_SONGS} held-out songs. Prepare with a larger --val-fraction, or more"
-    " songs.",
-    "seeds": f"A verdict after triplet training needs at least {FEWEST_SEEDS} seeds. Raise --seeds.",
-    "base models": f"A verdict over several base models needs at least {FEWEST_MODELS}. Give one, or more.",
-    "adapted models": f"A verdict over several adapted models needs at least {FEWEST_MODELS}. Give one, or more.",
+    "songs": f"With fewer than {FEWEST_SONGS} held-out songs, the verdict is `cannot tell`. Prepare with a larger"
+    " --val-fraction, or more songs.",
+    "seeds": f"With fewer than {FEWEST_SEEDS} seeds, the verdict after triplet training is `cannot tell`."
+    " Raise --seeds.",
+    "base models": f"With two base models, the verdict is `cannot tell`. Give one, or at least {FEWEST_MODELS}.",
+    "adapted models": f"With two adapted models, the verdict is `cannot tell`. Give one, or at least {FEWEST_MODELS}.",
 }
 _TOO_LONG = "Sections whose first line is longer than --max-length tokens are left out: {too_long:,} sections."
 
@@ -103,9 +104,9 @@ def _claim(config: CompareConfig) -> str:
     """What the verdict covers."""
     bases, adapted = (len(config.models[side]) for side in SIDES)
     if bases == adapted == 1:
-        return "The verdict covers these two models. Another adaptation of the same base may differ."
-    of_base = "this base" if bases == 1 else f"bases made as these {bases} were"
-    of_adapted = "this adapted model" if adapted == 1 else f"models adapted as these {adapted} were"
+        return "The verdict covers these two models, with any training seed. Another adaptation of the base may differ."
+    of_base = "this base" if bases == 1 else f"bases trained like these {bases}"
+    of_adapted = "this adapted model" if adapted == 1 else f"models adapted like these {adapted}"
     return f"The verdict covers {of_base} and {of_adapted}, with any training seed."
 
 
