@@ -5,7 +5,7 @@
 Adapts the model 60 times, with the seeds 1 to 60. Each of ten comparisons has three of the results as --base and three
 others as --adapted. So there is no true difference, and each `helped` or `hurt` is false. Prints a table of the
 comparisons. The runs are small: 30 steps of 2,048 tokens, then triplet training on 20 songs with three seeds. Finished
-runs in --out are used. `--processes` runs at a time have one thread each.
+runs in --out are not repeated. `--processes` runs at a time have one thread each.
 """
 
 import argparse
