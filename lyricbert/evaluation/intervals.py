@@ -2,10 +2,10 @@
 
 Songs, seeds and models are crossed: every model is trained with every seed, and every training is evaluated on all
 songs. Another sample of songs, other seeds or another adaptation would give another difference. Each of these random
-factors has a margin of error of its own, from Student's t. The margin of the interval is the square root of the sum of
-the squared margins (Zou and Donner, "Construction of confidence limits about effect measures", 2008). With few
-seeds, Student's t makes the margin of the seeds wide. benchmarks/coverage.py shows how often the intervals contain the
-true difference.
+factors has a margin of error, computed with Student's t. With few seeds, that makes the margin of the seeds wide. The
+margin of the interval is the square root of the sum of the squared margins. Source: Zou and Donner, "Construction of
+confidence limits about effect measures", 2008. benchmarks/coverage.py shows how often the intervals contain the true
+difference.
 """
 
 import math

@@ -9,7 +9,7 @@ import torch
 from lyricbert.batches.examples import unit_examples
 from lyricbert.evaluation.evaluate import MaskedLMEvaluator, sample_examples
 from lyricbert.evaluation.intervals import SongSums, sum_by_song
-from lyricbert.models.loading import count_positions, load_masked_lm, load_tokenizer_for
+from lyricbert.models.loading import load_masked_lm, load_tokenizer_for
 from lyricbert.models.masked_lm import MaskedLM
 from lyricbert.runtime.distributed import World
 from lyricbert.runtime.precision import resolve_precision
@@ -30,11 +30,10 @@ class Measurer:
         self._store, self._world = store, World(rank=0, size=1, device=device)
         names = [name for side in config.models.values() for name in side]
         # All models get the same lines and sections: those that fit into each.
-        self._positions = min(map(count_positions, names))
+        self._positions = min(load_masked_lm(name)[0].bert.config.max_position_embeddings for name in names)
         self._config = replace(config, max_length=min(config.max_length, self._positions))
         unit_examples(store, "line", self._positions)
         for name in names:
-            load_masked_lm(name)
             self._trainer(name, config.seed)
 
     def name_of(self, piece: Piece) -> str:

@@ -41,7 +41,10 @@ Results = dict[Piece, Result]
 
 def make_report(config: CompareConfig, identity: Identity, results: Results) -> dict[str, Any]:
     """The content of report.json. `results`: those of all pieces."""
-    differences = {name: paired_difference(*_sides(config, results, name)) for name in FIGURES}
+    differences = {
+        name: paired_difference(_side(config, results, "base", name), _side(config, results, "adapted", name))
+        for name in FIGURES
+    }
     headless = [
         (side, name)
         for side, names in config.models.items()
@@ -108,11 +111,6 @@ def _claim(config: CompareConfig) -> str:
     of_base = "this base" if bases == 1 else f"bases trained like these {bases}"
     of_adapted = "this adapted model" if adapted == 1 else f"models adapted like these {adapted}"
     return f"The verdict covers {of_base} and {of_adapted}, with any training seed."
-
-
-def _sides(config: CompareConfig, results: Results, figure: str) -> tuple[SideSums, SideSums]:
-    base, adapted = (_side(config, results, side, figure) for side in SIDES)
-    return base, adapted
 
 
 def _side(config: CompareConfig, results: Results, side: str, figure: str) -> SideSums:
